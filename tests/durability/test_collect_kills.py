@@ -51,7 +51,7 @@ def check_whole(server: Server, name: str) -> int:
 
 
 def collect(server: Server) -> dict[str, Any]:
-    return server.http.post("/api/v1/collect", {}, timeout=60).expect(200).json()
+    return server.http.post("/api/v1/system/gc", {}, timeout=60).expect(200).json()
 
 
 def forget_layout(server: Server) -> None:

@@ -73,7 +73,7 @@ def check_consistent(server: Server, before: int) -> int:
 def settled(server: Server) -> bool:
     """Whether no deployment is under way: another one would be refused."""
     body = {"manifest": {"name": NAME, "entrypoint": "none:none"}, "files": []}
-    return server.http.post(f"/api/v1/functions/{NAME}/deploy", body).status != 409
+    return server.http.post(f"/api/v1/functions/{NAME}/deployments", body).status != 409
 
 
 def drafts(server: Server) -> list[Path]:

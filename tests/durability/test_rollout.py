@@ -93,7 +93,7 @@ class Rollout:
 
     def canary(self) -> dict[str, Any] | None:
         """The trial that is under way."""
-        reply = self.server.http.get(f"/api/v1/functions/{self.name}/canary")
+        reply = self.server.http.get(f"/api/v1/functions/{self.name}/rollout")
         return reply.json() if reply.status == 200 else None
 
     def kinds(self) -> list[str]:

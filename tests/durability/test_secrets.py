@@ -176,7 +176,7 @@ def test_planted_secrets_are_nowhere(tmp_path: Path) -> None:
         assert _find(server, planted) == []
         _set(server, "API_KEY", rotated)
         _call_all(server, names, rotated)
-        server.http.post("/api/v1/vault/rekey", {}).expect(200)
+        server.http.post("/api/v1/system/encryption-key/rotate", {}).expect(200)
         server.api.call(names[0], {"mode": "raise"})
         assert _find(server, planted) == []
         server.kill()
@@ -239,17 +239,17 @@ def test_a_rekey_that_is_killed_leaves_all_readable(tmp_path: Path) -> None:
         with (folder / "faas.toml").open("a", encoding="utf-8") as manifest:
             manifest.write("[vars]\n" + "".join(f'{name} = "${{secrets.{name}}}"\n' for name in values))
         server.deploy(folder)
-        server.http.post("/api/v1/callbacks/secret", {}).expect(200)
+        server.http.post("/api/v1/settings/callback-secret/rotate", {}).expect(200)
         took = _rekey_time(server)
         for turn in range(12):
             killer = threading.Timer(took * (turn + 1) / 12, server.kill)
             killer.start()
             with suppress(OSError, AssertionError):
-                server.http.post("/api/v1/vault/rekey", {}, timeout=60)
+                server.http.post("/api/v1/system/encryption-key/rotate", {}, timeout=60)
             killer.join()
             server.start()
             assert _result(server.api.call("reads", {})) == values, f"after kill {turn}"
-        report = server.http.post("/api/v1/vault/rekey", {}, timeout=60).expect(200).json()
+        report = server.http.post("/api/v1/system/encryption-key/rotate", {}, timeout=60).expect(200).json()
         assert report["unreadable"] == []
         server.stop()
         assert len(_ring_keys(server)) >= 3
@@ -260,7 +260,7 @@ def test_a_rekey_that_is_killed_leaves_all_readable(tmp_path: Path) -> None:
 
 def _rekey_time(server: Server) -> float:
     begun = time.monotonic()
-    report = server.http.post("/api/v1/vault/rekey", {}, timeout=60).expect(200).json()
+    report = server.http.post("/api/v1/system/encryption-key/rotate", {}, timeout=60).expect(200).json()
     assert report == {"resealed": 61, "unreadable": []}, report
     return time.monotonic() - begun
 

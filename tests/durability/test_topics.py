@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness import Client, Server, until, write_function
+from harness import Api, Client, Server, until, write_function
 
 from durability.ledger import Ledger, until_quiet
 
@@ -41,7 +41,7 @@ class MessageSenders:
     """Threads that send until enough is promised, whatever happens to the server meanwhile."""
 
     def __init__(self, server: Server, ledger: Ledger, threads: int = 4) -> None:
-        self.client = Client(server.port, server.key, timeout=20)
+        self.client = Api(Client(server.port, server.key, timeout=20))
         self.ledger, self.promised, self.lock = ledger, 0, threading.Lock()
         self.answers: Counter[str] = Counter()
         self.threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
@@ -53,9 +53,9 @@ class MessageSenders:
 
     def _send(self) -> None:
         while self.promised < MESSAGES:
-            messages = {"messages": [{"body": random.randrange(1000)} for _ in range(SENT_AT_ONCE)]}
+            messages = [{"body": random.randrange(1000)} for _ in range(SENT_AT_ONCE)]
             try:
-                reply = self.client.post("/topics/orders/batch", messages)
+                reply = self.client.send_messages("orders", messages)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
                 continue
@@ -94,7 +94,7 @@ def test_no_message_is_lost_over_kills(tmp_path: Path) -> None:
             server.kill()
             server.start()
         senders.join()
-        until(lambda: server.http.get("/topics/orders").json()["depth"] == 0, "nothing waits", within=120, every=0.1)
+        until(lambda: server.http.get("/api/v1/topics/orders").json()["depth"] == 0, "nothing waits", within=120, every=0.1)
         until_quiet(server, within=120)
         promised = {message for message, _ in ledger.read()}
         assert len(promised) >= MESSAGES

@@ -54,6 +54,11 @@ class Api:
         """A page of runs."""
         return self.http.get(f"{V1}/runs{query}").expect(200).json()["runs"]
 
+    def send_messages(self, topic: str, messages: list[dict[str, Any]], **kwargs: Any) -> Reply:
+        """Sends a batch of messages."""
+        batch = {"Content-Type": "application/vnd.faas.messages+json"}
+        return self.http.post(f"{V1}/topics/{topic}/messages", {"messages": messages}, headers=batch, **kwargs)
+
     def create_key(self, name: str, scopes: list[str]) -> dict[str, Any]:
         """A fresh key with these scopes."""
         reply = self.http.post(f"{V1}/keys", {"name": name, "scopes": scopes})

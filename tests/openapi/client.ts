@@ -33,9 +33,9 @@ function schedule(settings: Trigger): string | undefined {
 const code = new TextEncoder().encode("def handler(x: int):\n    print('x is', x)\n    return x + 1\n");
 const digest = bytesToHex(blake3(code));
 const file = { path: "main.py", size: code.length, digest };
-const id = { path: { id: name } };
+const id = { path: { function: name } };
 
-const plan = good(await api.POST("/api/v1/functions/{id}/deploy/plan", { params: id, body: { files: [file] } }));
+const plan = good(await api.POST("/api/v1/functions/{function}/deploy/plan", { params: id, body: { files: [file] } }));
 for (const missing of plan.missing) {
   const { response } = await api.PUT("/api/v1/blobs/{digest}", {
     params: { path: { digest: missing } },
@@ -46,14 +46,14 @@ for (const missing of plan.missing) {
   if (response.status !== 204) throw new Error(`upload: ${response.status}`);
 }
 const manifest = { name, triggers: [{ type: "cron", name: "daily", schedule: "@daily" }] };
-const deployed = good(await api.POST("/api/v1/functions/{id}/deploy", { params: id, body: { manifest, files: [file] } }));
+const deployed = good(await api.POST("/api/v1/functions/{function}/deployments", { params: id, body: { manifest, files: [file] } }));
 // A client that asks for events gets those instead.
 if (!("version" in deployed)) throw new Error("no deployment");
 found.version = deployed.version;
 
-found.answer = good(await api.POST("/api/v1/functions/{id}/invoke", { params: id, body: { x: 1 } }));
+found.answer = good(await api.POST("/api/v1/functions/{function}/invoke", { params: id, body: { x: 1 } }));
 
-const triggers = good(await api.GET("/api/v1/functions/{id}/triggers", { params: id }));
+const triggers = good(await api.GET("/api/v1/functions/{function}/triggers", { params: id }));
 found.schedules = triggers.triggers.map((trigger) => schedule(trigger.settings));
 
 // A list is walked by its cursor.
@@ -68,7 +68,7 @@ do {
 found.names = names;
 
 // The log is followed until the line is there.
-const followed = await api.GET("/api/v1/functions/{id}/logs", {
+const followed = await api.GET("/api/v1/functions/{function}/logs", {
   params: { ...id, query: { follow: true, since: "1h" } },
   parseAs: "stream",
 });
@@ -82,7 +82,7 @@ while (!text.includes("x is 1")) {
 await reader.cancel();
 found.followed = text.includes("x is 1");
 
-found.missing = problem(await api.GET("/api/v1/functions/{id}", { params: { path: { id: "no-such-function" } } }));
+found.missing = problem(await api.GET("/api/v1/functions/{function}", { params: { path: { function: "no-such-function" } } }));
 found.taken = problem(await api.POST("/api/v1/functions", { body: { name } }));
 found.invalid = problem(await api.POST("/api/v1/functions", { body: { name: "Not A Name" } }));
 const stranger = createClient<paths>({ baseUrl, headers: { "X-API-Key": "fk_wrong" } });

@@ -63,7 +63,7 @@ def test_what_a_route_does_not_have_is_refused(server: Server, echo: str) -> Non
 
 
 def test_retention_wants_a_unit_and_an_hour(server: Server) -> None:
-    path = "/api/v1/retention"
+    path = "/api/v1/settings/retention"
     before = server.http.get(path).expect(200).json()
     for wrong in ({"runs": "5"}, {"runs": "5s"}, {"logs": "59m"}, {"results": "1s"}, {"log_bytes": "100000000"}):
         problem = server.http.request("PATCH", path, json_body=wrong).expect(422).json()

@@ -9,11 +9,11 @@ from typing import Any
 from harness import Server
 
 # Their query or body goes to a function, or is free by its standard.
-FREE_QUERY = {("post", "/api/v1/functions/{id}/invoke")}
+FREE_QUERY = {("post", "/api/v1/functions/{function}/invoke")}
 FREE_BODY = {
-    ("post", "/api/v1/functions/{id}/invoke"),
-    ("post", "/api/v1/functions/{id}/triggers/{name}/test"),
-    ("post", "/api/v1/topics/{name}"),
+    ("post", "/api/v1/functions/{function}/invoke"),
+    ("post", "/api/v1/functions/{function}/triggers/{trigger}/test"),
+    ("post", "/api/v1/topics/{topic}/messages"),
     ("post", "/api/v1/events"),
 }
 

@@ -114,7 +114,7 @@ def test_failures_are_retried_then_kept_as_dead_letters_and_redriven(server: Ser
     assert server.http.get("/api/v1/dead-letters?code=FN_002").json()["dead_letters"] == []
 
     deploy(server, tmp_path, "bad", ADD, FAST_RETRY)
-    report = server.http.post("/api/v1/dead-letters/redrive", {"function": "bad"}).expect(202).json()
+    report = server.http.post("/api/v1/dead-letters/actions/redrive", {"function": "bad"}).expect(202).json()
     again = {one["dead"]: one["run_id"] for one in report["redriven"]}[run]
     redriven = ended(server, again)
     assert (redriven["state"], redriven["origin"], redriven["trigger"]) == ("succeeded", run, "replay")
@@ -130,7 +130,7 @@ def test_dead_letters_can_be_purged(server: Server) -> None:
     assert server.http.request("DELETE", f"/api/v1/dead-letters/{runs[0]}").status == 204
     assert server.http.get(f"/api/v1/runs/{runs[0]}/input").status == 404
     assert server.api.run(runs[0]).json()["state"] == "failed"
-    assert server.http.post("/api/v1/dead-letters/purge", {"function": "bad"}).json()["purged"] >= 2
+    assert server.http.post("/api/v1/dead-letters/actions/purge", {"function": "bad"}).json()["purged"] >= 2
     assert server.http.get("/api/v1/dead-letters?function=bad").json()["dead_letters"] == []
 
 

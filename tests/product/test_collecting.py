@@ -125,5 +125,5 @@ def test_inputs_of_waiting_runs_stay(house: Server, tmp_path: Path) -> None:
 
 def test_only_an_admin_collects_and_one_at_a_time(house: Server) -> None:
     key = house.api.create_key("writer", ["functions:write"])["key"]
-    house.http.post("/api/v1/collect", {}, headers={"authorization": f"Bearer {key}"}).expect(403)
-    house.http.post("/api/v1/collect", {"surprise": 1}).expect(422)
+    house.http.post("/api/v1/system/gc", {}, headers={"authorization": f"Bearer {key}"}).expect(403)
+    house.http.post("/api/v1/system/gc", {"surprise": 1}).expect(422)

@@ -135,7 +135,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         _fuzz(server, "all.txt", ["--config-file", str(FUZZING)], [], known)
         # The function was there to the end, so what was asked of it was really asked.
         assert server.api.invoke("hello", {"x": 1, "y": 2}).expect(200).json() == {"result": 3}
-        alone = ["--include-name", "DELETE /api/v1/functions/{id}", "--phases", "coverage,fuzzing", "--seed", "1"]
+        alone = ["--include-name", "DELETE /api/v1/functions/{function}", "--phases", "coverage,fuzzing", "--seed", "1"]
         _fuzz(server, "delete.txt", [], [*alone, "--max-examples", "25", "--generation-database", "none"], {})
 
 

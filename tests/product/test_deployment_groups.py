@@ -114,7 +114,7 @@ def test_two_at_once_never_wait_for_each_other(server: Server, shop: Shop) -> No
 
     def ask(names: list[str], which: list[dict[str, Any]]) -> Any:
         functions = [{"manifest": {"name": name}, "files": which} for name in names]
-        return server.http.post("/api/v1/deployments", {"functions": functions}, timeout=60)
+        return server.http.post("/api/v1/deployment-groups", {"functions": functions}, timeout=60)
 
     replies: list[Any] = []
 
@@ -137,12 +137,12 @@ def test_two_at_once_never_wait_for_each_other(server: Server, shop: Shop) -> No
 @pytest.mark.parametrize("functions", [0, 33])
 def test_how_many_there_may_be(server: Server, name: str, functions: int) -> None:
     body = {"functions": [{"manifest": {"name": f"{name[:50]}-{n}"}, "files": []} for n in range(functions)]}
-    assert server.http.post("/api/v1/deployments", body).expect(422).json()["code"] == "FN_006"
+    assert server.http.post("/api/v1/deployment-groups", body).expect(422).json()["code"] == "FN_006"
 
 
 def test_one_twice_is_refused(server: Server, name: str) -> None:
     body = {"functions": [{"manifest": {"name": name}, "files": []}] * 2}
-    problem = server.http.post("/api/v1/deployments", body).expect(422).json()
+    problem = server.http.post("/api/v1/deployment-groups", body).expect(422).json()
     assert problem["code"] == "FN_006"
     assert "twice" in problem["detail"]
 

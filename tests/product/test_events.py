@@ -161,4 +161,4 @@ def test_events_need_a_key_that_may_invoke(server: Server) -> None:
     reader = server.api.create_key("reads", ["runs:read"])["key"]
     server.http.request("POST", EVENTS, body, headers=STRUCTURED, key=reader).expect(403)
     caller = server.api.create_key("calls", ["invoke"])["key"]
-    server.http.request("POST", "/events", body, headers=STRUCTURED, key=caller).expect(202)
+    server.http.request("POST", "/api/v1/events", body, headers=STRUCTURED, key=caller).expect(202)

@@ -354,7 +354,7 @@ def own_machine(session: Session, desk: Path) -> None:
     session.both("profiles", "get")
     endpoint = session.json("profiles", "list")["profiles"][0]["endpoint"]
     session.both("profiles", "use", endpoint)
-    session.both("api", "GET", "/api/v1/status")
+    session.both("api", "GET", "/api/v1/system")
     session.json("logout", endpoint)
     # Others use this server and its profile too.
     session.server.cli("login", stdin=session.server.key).ok()

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def secret(server: Server) -> str:
     """What callbacks are signed with."""
-    return str(server.http.post("/api/v1/callbacks/secret", {}).expect(200).json()["secret"])
+    return str(server.http.post("/api/v1/settings/callback-secret/rotate", {}).expect(200).json()["secret"])
 
 
 def deploy(server: Server, parent: Path, name: str, code: str, manifest: str = "") -> None:
@@ -196,9 +196,9 @@ def test_both_secrets_of_a_change_verify(server: Server, secret: str) -> None:
         settled(server, accepted(server, "add", {"x": 1}, receiver.url()), "delivered")
         for live in (secret, rotated["secret"]):
             verified(receiver.deliveries[0], live)
-    assert server.http.post("/api/v1/callbacks/secret", {"keep": "800h"}).expect(422).json()["code"] == "FN_006"
-    last = server.http.post("/api/v1/callbacks/secret", {"keep": "0s"}).expect(200).json()
-    assert server.http.get("/api/v1/callbacks/secret").expect(200).json() == {"number": 3, "live": 1}
+    assert server.http.post("/api/v1/settings/callback-secret/rotate", {"keep": "800h"}).expect(422).json()["code"] == "FN_006"
+    last = server.http.post("/api/v1/settings/callback-secret/rotate", {"keep": "0s"}).expect(200).json()
+    assert server.http.get("/api/v1/settings/callback-secret").expect(200).json() == {"number": 3, "live": 1}
     with Receiver() as receiver:
         settled(server, accepted(server, "add", {"x": 1}, receiver.url()), "delivered")
         verified(receiver.deliveries[0], last["secret"])

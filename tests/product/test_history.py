@@ -127,7 +127,7 @@ def test_following_a_run_that_has_ended_ends(server: Server, ran: list[str], nam
 def test_retention_of_a_project(tmp_path: Path) -> None:
     with Server(env={"FAAS_RETENTION_LOGS": "3d"}) as server:
         server.deploy(write_function(tmp_path, "short", FAILS_ON_ODD))
-        path = "/api/v1/retention"
+        path = "/api/v1/settings/retention"
         assert server.http.get(path).expect(200).json() == {
             "runs": "30d",
             "results": "7d",
@@ -155,7 +155,7 @@ def test_what_has_expired_goes_step_by_step() -> None:
     short = {"FAAS_RETENTION_RESULTS": "1s", "FAAS_RETENTION_RUNS": "12s", "FAAS_RETENTION_LOGS": "12s"}
     with Server(env=short) as server, TemporaryDirectory() as folder:
         server.deploy(write_function(Path(folder), "short", FAILS_ON_ODD))
-        path = "/api/v1/retention"
+        path = "/api/v1/settings/retention"
         kept = server.api.invoke("short", {"n": 2}).expect(200).headers["x-run-id"]
         assert server.api.finished(kept)["state"] == "succeeded"
         server.api.log_lines(kept, 2)

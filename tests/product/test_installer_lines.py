@@ -61,7 +61,7 @@ def events(server: Server, name: str, requirements: str, code: str) -> Iterator[
         "Accept": "text/event-stream",
         "Content-Type": "application/json",
     }
-    connection.request("POST", f"/api/v1/functions/{name}/deploy", json.dumps(body), headers)
+    connection.request("POST", f"/api/v1/functions/{name}/deployments", json.dumps(body), headers)
     reply = connection.getresponse()
     assert (reply.status, reply.headers["Content-Type"]) == (200, "text/event-stream")
     kind = ""
@@ -84,7 +84,7 @@ def test_lines_are_shown_and_kept(house: Server, tmp_path: Path) -> None:
     layer = deployed["dependencies"]["layer"]
     log = house.cli("fn", "build-log", "first", "-o", "json").ok().json()["lines"]
     installer = [line["message"] for line in log if line["stream"] == "platform"]
-    assert installer == house.http.get(f"/api/v1/layers/{layer}").expect(200).json()["log"]
+    assert installer == house.http.get(f"/api/v1/package-layers/{layer}").expect(200).json()["log"]
     assert [line for line in told if line != "on import"] == installer, "what was shown is what is kept"
     assert [line["message"] for line in log if line["stream"] != "platform"] == ["on import"]
     shown = house.cli("layers", "get", layer).ok().stdout
@@ -145,7 +145,7 @@ def test_a_reader_that_does_not_read_holds_up_nothing(house: Server) -> None:
     files = upload(house, {"main.py": "def handler():\n    return 1\n", "requirements.txt": "slow>=1.0\n"})
     body = json.dumps({"manifest": {"name": "deaf"}, "files": files}).encode()
     with socket.create_connection(("127.0.0.1", house.port)) as deaf:
-        head = f"POST /api/v1/functions/deaf/deploy HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.key}\r\n"
+        head = f"POST /api/v1/functions/deaf/deployments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.key}\r\n"
         head += f"Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         deaf.sendall(head.encode() + body)
         time.sleep(1)

@@ -213,7 +213,7 @@ def test_bad_input_is_refused_by_name(house: Server, tmp_path: Path) -> None:
         result = house.cli("deploy", str(write_function(tmp_path, "refused", code, layers=layers))).exits(5)
         assert "faas.toml:3:" in result.stderr, result.stderr
     house.http.get("/api/v1/functions/refused").expect(404)
-    path = "/api/v1/named-layers/good/versions"
+    path = "/api/v1/layers/good/versions"
     absent = {"path": "x", "digest": "0" * 64, "size": 1}
     for body in (
         {"files": []},
@@ -230,16 +230,16 @@ def test_bad_input_is_refused_by_name(house: Server, tmp_path: Path) -> None:
         assert reply.json()["code"].startswith("FN_")
     house.http.get(f"{path}/0").expect(422)
     house.http.get(f"{path}/2").expect(404)
-    assert len(house.http.get("/api/v1/named-layers/good").expect(200).json()["versions"]) == 1
+    assert len(house.http.get("/api/v1/layers/good/versions").expect(200).json()["versions"]) == 1
 
 
 def test_scopes_are_those_of_functions(house: Server, tmp_path: Path) -> None:
     publish(house, "scoped", files(tmp_path / "scoped", a_dot_txt="a"))
     key = house.api.create_key("reader", ["functions:read"])["key"]
     headers = {"authorization": f"Bearer {key}"}
-    house.http.get("/api/v1/named-layers", headers=headers).expect(200)
-    house.http.request("DELETE", "/api/v1/named-layers/scoped", headers=headers).expect(403)
-    house.http.post("/api/v1/named-layers/scoped/versions", {"files": []}, headers=headers).expect(403)
+    house.http.get("/api/v1/layers", headers=headers).expect(200)
+    house.http.request("DELETE", "/api/v1/layers/scoped", headers=headers).expect(403)
+    house.http.post("/api/v1/layers/scoped/versions", {"files": []}, headers=headers).expect(403)
 
 
 def test_a_kill_while_a_layer_is_published_leaves_nothing_half(house: Server, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_kill_while_a_layer_is_published_leaves_nothing_half(house: Server, tm
         client.send_signal(signal.SIGKILL)
         client.wait(10)
         house.start()
-        reply = house.http.get("/api/v1/named-layers/big")
+        reply = house.http.get("/api/v1/layers/big/versions")
         versions = reply.json()["versions"] if reply.status == 200 else []
         assert len(versions) in (known, known + 1)
         known = len(versions)

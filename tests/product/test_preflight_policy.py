@@ -15,7 +15,7 @@ from product.blobs import deploy_raw, file_body
 GOOD = "def handler():\n    return 'fine'\n"
 # Put together at run time, so that no key-like text stands in the tree.
 AWS = "AKIA" + "Q3EGRIBSD7XWZ2YT"
-POLICY = "/api/v1/preflight/policy"
+POLICY = "/api/v1/settings/upload-policy"
 RULES = {"blocked_files": ["*.md", "!*.pem"], "blocked_text": ["(?i)draft"], "blocked_imports": ["socket"]}
 
 

@@ -53,11 +53,11 @@ def test_each_failure_has_its_own_reason(server: Server, add: str) -> None:
         ("POST", f"{function}:beta/invoke", {}, 404, "alias_not_found"),
         ("GET", f"{function}/triggers/tick", None, 404, "trigger_not_found"),
         ("POST", "/hooks/whtk_nothing", {}, 404, "webhook_not_found"),
-        ("GET", f"{function}/canary", None, 404, "canary_not_found"),
+        ("GET", f"{function}/rollout", None, 404, "rollout_not_found"),
         ("GET", f"{api}/topics/never-was", None, 404, "topic_not_found"),
         ("DELETE", f"{api}/keys/key_00000000000000000000000000", None, 404, "key_not_found"),
         ("GET", f"{api}/secrets/NEVER_WAS", None, 404, "secret_not_found"),
-        ("GET", f"{api}/named-layers/never-was", None, 404, "layer_not_found"),
+        ("GET", f"{api}/layers/never-was", None, 404, "layer_not_found"),
         ("POST", f"{api}/functions", {"name": add}, 409, "name_taken"),
         ("POST", f"{api}/runs/{run}/cancel", None, 409, "run_ended"),
         ("POST", f"{api}/functions", {"name": add, "sirname": 1}, 422, "invalid_body"),
@@ -88,7 +88,7 @@ def test_every_wrong_field_is_listed(server: Server, add: str) -> None:
     manifest = {"name": add, "runtime": "python3.12", "entrypoint": "main:handler"}
     manifest |= {"tiemout": "1s", "scaling": {"max": 0}, "vars": [], "auth": "nobody"}
     body = {"manifest": manifest, "files": []}
-    found = problem(server.http.request("POST", f"/api/v1/functions/{add}/deploy", json_body=body).expect(422))
+    found = problem(server.http.request("POST", f"/api/v1/functions/{add}/deployments", json_body=body).expect(422))
     rules = {error["pointer"]: error["rule"] for error in found["errors"]}
     assert rules == {
         "/manifest/tiemout": "unknown",
@@ -99,7 +99,7 @@ def test_every_wrong_field_is_listed(server: Server, add: str) -> None:
     assert found["reason"] == "invalid_manifest" and "\n" not in found["detail"]
     assert all(error["message"] for error in found["errors"])
     group = {"functions": [{"manifest": manifest, "files": []}]}
-    found = problem(server.http.request("POST", "/api/v1/deployments", json_body=group).expect(422))
+    found = problem(server.http.request("POST", "/api/v1/deployment-groups", json_body=group).expect(422))
     assert "/functions/0/manifest/vars" in {error["pointer"] for error in found["errors"]}
 
     cron = {"trigger": {"type": "cron", "timezone": "Mars", "overlapp": "skip"}}

@@ -303,10 +303,10 @@ def test_a_forged_frame_speaks_for_nobody_else(server: Server, kind: str, tmp_pa
     other = "prj_00000000000000000000000000"
     forged = {"topic": kind, "project": other, "stream": 1}
     server.api.call(name, forged).expect(200)
-    assert server.http.get(f"/topics/{kind}").expect(200).json()["depth"] == 1, "a message of its own project"
+    assert server.http.get(f"/api/v1/topics/{kind}").expect(200).json()["depth"] == 1, "a message of its own project"
     lost = server.api.call(name, {**forged, "stream": 77}).expect(502).json()
     assert lost["code"] == "FN_004"
-    assert server.http.get(f"/topics/{kind}").expect(200).json()["depth"] == 1
+    assert server.http.get(f"/api/v1/topics/{kind}").expect(200).json()["depth"] == 1
 
 
 def test_nothing_is_published_outside_a_call(server: Server, kind: str, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_log_is_followed(shell: Shell) -> None:
 
 @pytest.mark.needs("npm")
 def test_the_commands_of_the_functions_service(shell: Shell, server: Server) -> None:
-    runtimes = [row["name"] for row in server.http.get("/api/v1/status").expect(200).json()["runtimes"]]
+    runtimes = [row["name"] for row in server.http.get("/api/v1/system").expect(200).json()["runtimes"]]
     node = next(name for name in runtimes if name.startswith("node"))
     # The name of the runtime is the specification's where this machine has that version.
     here = node.replace("node", "nodejs")
@@ -128,7 +128,7 @@ def test_the_commands_of_the_functions_service(shell: Shell, server: Server) -> 
 
 @pytest.mark.needs("npm")
 def test_the_configuration_of_the_functions_service(shell: Shell, server: Server) -> None:
-    runtimes = [row["name"] for row in server.http.get("/api/v1/status").expect(200).json()["runtimes"]]
+    runtimes = [row["name"] for row in server.http.get("/api/v1/system").expect(200).json()["runtimes"]]
     node = next(name for name in runtimes if name.startswith("node"))
     config = shell.cwd / "function.config.ts"
     config.write_text(FUNCTION_CONFIG.replace("RUNTIME", node), encoding="utf-8")

@@ -54,14 +54,13 @@ def subscribe(server: Server, function: str, topic: str, **more: Any) -> str:
 
 def send(server: Server, topic: str, body: bytes | str, **headers: str) -> str:
     sent = {key.replace("_", "-"): value for key, value in headers.items()}
-    reply = server.http.request("POST", f"/topics/{topic}", body, headers=sent).expect(202).json()
+    reply = server.http.request("POST", f"/api/v1/topics/{topic}/messages", body, headers=sent).expect(202).json()
     assert reply["topic"] == topic and len(reply["ids"]) == 1
     return reply["ids"][0]
 
 
 def send_all(server: Server, topic: str, bodies: list[Any]) -> list[str]:
-    messages = {"messages": [{"body": body} for body in bodies]}
-    return server.http.post(f"/api/v1/topics/{topic}/batch", messages).expect(202).json()["ids"]
+    return server.api.send_messages(topic, [{"body": body} for body in bodies]).expect(202).json()["ids"]
 
 
 def runs_of(server: Server, trigger: str) -> list[dict[str, Any]]:
@@ -83,7 +82,7 @@ def ended(server: Server, trigger: str, count: int) -> list[dict[str, Any]]:
 
 
 def state(server: Server, topic: str) -> dict[str, Any]:
-    return server.http.get(f"/topics/{topic}").expect(200).json()
+    return server.http.get(f"/api/v1/topics/{topic}").expect(200).json()
 
 
 def test_a_message_arrives_as_it_was_sent(server: Server, topic: str) -> None:
@@ -199,7 +198,7 @@ def test_what_is_held_back_waits_in_the_topic(server: Server, topic: str) -> Non
     server.cli("triggers", "enable", "echo", trigger).ok()
     ended(server, trigger, 1)
     server.cli("triggers", "remove", "echo", trigger, "--yes").ok()
-    until(lambda: server.http.get(f"/topics/{topic}").status == 404, "the topic is gone with its subscriber")
+    until(lambda: server.http.get(f"/api/v1/topics/{topic}").status == 404, "the topic is gone with its subscriber")
 
 
 def test_what_a_function_cannot_take_up_soon_waits_in_the_topic(
@@ -230,7 +229,7 @@ def test_manifests_bring_and_take_subscriptions(server: Server, topic: str, name
     until(lambda: [run for run in server.api.runs(f"?function={name}") if run["state"] == "succeeded"], "it ran")
     (folder / "faas.toml").write_text(plain)
     server.deploy(folder)
-    until(lambda: server.http.get(f"/topics/{topic}").status == 404, "nobody subscribes")
+    until(lambda: server.http.get(f"/api/v1/topics/{topic}").status == 404, "nobody subscribes")
 
 
 def refused(reply: Reply, status: int, code: str, word: str) -> None:
@@ -239,27 +238,27 @@ def refused(reply: Reply, status: int, code: str, word: str) -> None:
 
 
 def test_bounds_are_refused_by_name(server: Server, topic: str) -> None:
-    http, path = server.http, f"/api/v1/topics/{topic}"
-    refused(http.request("POST", "/topics/Orders", "x"), 400, "FN_012", "topic name")
+    http, path = server.http, f"/api/v1/topics/{topic}/messages"
+    refused(http.request("POST", "/api/v1/topics/Orders/messages", "x"), 400, "FN_012", "topic name")
     refused(http.request("POST", path, b"x" * (256 * 1024 + 1)), 413, "FN_011", "")
     many = {f"x-attribute-a{n}": "1" for n in range(33)}
     refused(http.request("POST", path, "x", headers=many), 400, "FN_012", "attributes")
     refused(http.request("POST", path, "x", headers={"x-attribute-a": "x" * 1025}), 400, "FN_012", "`a`")
     refused(http.request("POST", path, "x", headers={"x-attribute-a.b": "x"}), 400, "FN_012", "`a.b`")
-    refused(http.post(f"{path}/batch", {"messages": []}), 400, "FN_012", "0 messages")
-    refused(http.post(f"{path}/batch", {"messages": [{}] * 1001}), 400, "FN_012", "1001 messages")
-    both = {"messages": [{"body": 1}, {"body": 1, "body_base64": "MQ=="}]}
-    refused(http.post(f"{path}/batch", both), 400, "FN_012", "`messages[1]`")
-    refused(http.post(f"{path}/batch", {"messages": [{"body_base64": "?"}]}), 400, "FN_012", "`body_base64`")
-    refused(http.post(f"{path}/batch", {"messages": [{"bdy": 1}]}), 422, "FN_006", "bdy")
-    assert http.get(path).status == 404, "something was kept"
+    refused(server.api.send_messages(topic, []), 400, "FN_012", "0 messages")
+    refused(server.api.send_messages(topic, [{}] * 1001), 400, "FN_012", "1001 messages")
+    both = [{"body": 1}, {"body": 1, "body_base64": "MQ=="}]
+    refused(server.api.send_messages(topic, both), 400, "FN_012", "`messages[1]`")
+    refused(server.api.send_messages(topic, [{"body_base64": "?"}]), 400, "FN_012", "`body_base64`")
+    refused(server.api.send_messages(topic, [{"bdy": 1}]), 422, "FN_006", "bdy")
+    assert http.get(f"/api/v1/topics/{topic}").status == 404, "something was kept"
 
 
 def test_a_full_topic_takes_nothing_until_there_is_room(server: Server, topic: str) -> None:
-    full = {"messages": [{"body": n} for n in range(1000)]}
+    full = [{"body": n} for n in range(1000)]
     for _ in range(100):
-        server.http.post(f"/topics/{topic}/batch", full).expect(202)
-    reply = server.http.post(f"/topics/{topic}/batch", {"messages": [{"body": 1}]})
+        server.api.send_messages(topic, full).expect(202)
+    reply = server.api.send_messages(topic, [{"body": 1}])
     refused(reply, 429, "FN_007", "wait already")
     assert int(reply.headers["retry-after"]) > 0
     assert state(server, topic)["depth"] == 100_000
@@ -308,13 +307,13 @@ def test_the_commands(server: Server, topic: str) -> None:
 
 
 def test_topics_need_a_key_with_the_right_scope(server: Server, topic: str) -> None:
-    path = f"/topics/{topic}"
-    server.http.request("POST", path, "x", key=None).expect(401)
+    path = f"/api/v1/topics/{topic}"
+    server.http.request("POST", f"{path}/messages", "x", key=None).expect(401)
     caller = server.api.create_key("sends", ["invoke"])["key"]
-    server.http.request("POST", path, "x", key=caller).expect(202)
+    server.http.request("POST", f"{path}/messages", "x", key=caller).expect(202)
     server.http.request("GET", path, key=caller).expect(403)
-    server.http.request("DELETE", path, key=caller).expect(403)
+    server.http.request("DELETE", f"{path}/messages", key=caller).expect(403)
     reader = server.api.create_key("looks", ["runs:read"])["key"]
     server.http.request("GET", path, key=reader).expect(200)
-    server.http.request("POST", path, "x", key=reader).expect(403)
-    server.http.request("DELETE", path).expect(200)
+    server.http.request("POST", f"{path}/messages", "x", key=reader).expect(403)
+    server.http.request("DELETE", f"{path}/messages").expect(200)

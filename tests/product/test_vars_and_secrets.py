@@ -62,8 +62,8 @@ def test_values_of_secrets_never_come_back(server: Server, used: str) -> None:
         ("DELETE", "secrets/NOT_THERE", None, 404, "no secret `NOT_THERE`"),
         ("POST", "secrets/USED/restore", {"version": 99}, 404, "not kept"),
         ("DELETE", "secrets/USED", None, 409, "used by used"),
-        ("POST", "vars", {"vars": {"A": "${secrets.NOT_THERE}"}}, 422, "no secret `NOT_THERE`"),
-        ("POST", "vars?stage=dev", {"vars": {"A": "${secrets.no-name}"}}, 422, "${secrets.NAME}"),
+        ("PATCH", "vars", {"vars": {"A": "${secrets.NOT_THERE}"}}, 422, "no secret `NOT_THERE`"),
+        ("PATCH", "vars?stage=dev", {"vars": {"A": "${secrets.no-name}"}}, 422, "${secrets.NAME}"),
         ("POST", "functions/used/env", {"vars": {"A": "${secrets.NOT_THERE}"}}, 422, "no secret `NOT_THERE`"),
         ("DELETE", "vars/PLACE?stage=dev", None, 404, "stage dev itself"),
     ],
@@ -85,7 +85,7 @@ def test_only_the_right_scopes_reach_them(server: Server, used: str) -> None:
     server.http.request("PUT", "/api/v1/secrets/SCOPED", key=reader, **put).expect(403)
     server.http.request("PUT", "/api/v1/secrets/SCOPED", key=others, **put).expect(403)
     server.http.request("PUT", "/api/v1/secrets/SCOPED", key=writer, **put).expect(200)
-    server.http.post("/api/v1/vault/rekey", {}, key=writer).expect(403)
+    server.http.post("/api/v1/system/encryption-key/rotate", {}, key=writer).expect(403)
 
 
 def test_a_deployment_names_the_place_of_what_is_missing(server: Server, tmp_path: Path) -> None:

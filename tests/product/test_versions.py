@@ -49,7 +49,7 @@ def test_a_version_names_its_author_and_its_aliases(server: Server, two: str) ->
     assert "admin" in table
     assert second["digest"][:12] in table
     server.http.get(f"/api/v1/functions/{two}/versions/3").expect(404)
-    server.http.get(f"/api/v1/functions/{two}/versions/x").expect(400)
+    server.http.get(f"/api/v1/functions/{two}/versions/x").expect(404)
 
 
 def test_an_alias_without_requests_shows_no_url(server: Server, tmp_path: Path, two: str) -> None:

@@ -1,8 +1,8 @@
-//! `/api/v1/functions/{id}/aliases` and `/canary`.
+//! `/api/v1/functions/{function}/aliases` and `/rollout`.
 
 use axum::extract::State;
 use faas_engine::{AliasWish, Caller, FunctionEntry};
-use faas_proto::rest::{AliasList, AliasTarget, AliasView, CanaryView, DeploymentView, EndCanary, Problem, SetAlias};
+use faas_proto::rest::{AliasList, AliasTarget, AliasView, DeploymentView, EndRollout, Problem, RolloutView, SetAlias};
 use faas_types::{Affinity, AliasName, Fault, Mover, Permille, Reason, Split};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
@@ -11,7 +11,7 @@ use crate::state::ApiState;
 use crate::views::policy_view;
 
 /// Lists the aliases of a function by name, previews among them.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases", operation_id = "aliases.list", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/aliases", operation_id = "aliases.list", tag = "aliases", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = AliasList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -29,8 +29,8 @@ pub(crate) async fn list_aliases(
 }
 
 /// Shows an alias.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases/{alias}", operation_id = "aliases.get", tag = "aliases",
-    params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/aliases/{alias}", operation_id = "aliases.get", tag = "aliases",
+    params(("function" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
     (status = 200, body = AliasView),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -44,8 +44,8 @@ pub(crate) async fn get_alias(
 }
 
 /// Points an alias to a version, or to two by weight; makes the alias where there is none.
-#[utoipa::path(put, path = "/api/v1/functions/{id}/aliases/{alias}", operation_id = "aliases.set", tag = "aliases",
-    params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")),
+#[utoipa::path(put, path = "/api/v1/functions/{function}/aliases/{alias}", operation_id = "aliases.set", tag = "aliases",
+    params(("function" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")),
     request_body = SetAlias, responses(
     (status = 200, body = AliasView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
@@ -65,8 +65,8 @@ pub(crate) async fn set_alias(
 }
 
 /// Removes an alias; its versions stay. `live` cannot be removed.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/aliases/{alias}", operation_id = "aliases.delete", tag = "aliases",
-    params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{function}/aliases/{alias}", operation_id = "aliases.delete", tag = "aliases",
+    params(("function" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "a trigger calls the function by it, or it was changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -84,15 +84,15 @@ pub(crate) async fn remove_alias(
 }
 
 /// Shows the version that is on its way to `live`, and how its calls ended.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/canary", operation_id = "canaries.get", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
-    (status = 200, body = CanaryView),
+#[utoipa::path(get, path = "/api/v1/functions/{function}/rollout", operation_id = "rollouts.get", tag = "aliases", params(("function" = String, Path, description = "name or id")), responses(
+    (status = 200, body = RolloutView),
     (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn get_canary(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<CanaryView>, HandlerError> {
+) -> Result<Json<RolloutView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let status = state.engine.deployments.canary(&entry).await?.ok_or_else(|| {
         let name = &entry.record.name;
@@ -105,11 +105,11 @@ pub(crate) async fn get_canary(
             ),
             None => format!("one begins when a version with [canary] is deployed; see `faas deployments list {name}` for earlier ones"),
         };
-        Fault::new(Reason::CanaryNotFound, format!("`{name}` has no canary now")).with_hint(hint)
+        Fault::new(Reason::RolloutNotFound, format!("`{name}` has no canary now")).with_hint(hint)
     })?;
     let canary = status.canary;
     let split = entry.record.live().and_then(|live| live.split);
-    Ok(Json(CanaryView {
+    Ok(Json(RolloutView {
         function: entry.record.name.to_string(),
         version: canary.version,
         live: status.live,
@@ -124,8 +124,8 @@ pub(crate) async fn get_canary(
 }
 
 /// Lets the version that is on its way to `live` take every call now.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/promote", operation_id = "canaries.promote", tag = "aliases", params(("id" = String, Path, description = "name or id")),
-    request_body = EndCanary, responses(
+#[utoipa::path(post, path = "/api/v1/functions/{function}/rollout/promote", operation_id = "rollouts.promote", tag = "aliases", params(("function" = String, Path, description = "name or id")),
+    request_body = EndRollout, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -134,7 +134,7 @@ pub(crate) async fn promote_canary(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    Json(body): Json<EndCanary>,
+    Json(body): Json<EndRollout>,
 ) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.promote_canary(&entry, body.note, mover(&caller)).await?;
@@ -142,8 +142,8 @@ pub(crate) async fn promote_canary(
 }
 
 /// Gives the version that is on its way to `live` no more calls.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/abort", operation_id = "canaries.abort", tag = "aliases", params(("id" = String, Path, description = "name or id")),
-    request_body = EndCanary, responses(
+#[utoipa::path(post, path = "/api/v1/functions/{function}/rollout/abort", operation_id = "rollouts.abort", tag = "aliases", params(("function" = String, Path, description = "name or id")),
+    request_body = EndRollout, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -152,7 +152,7 @@ pub(crate) async fn abort_canary(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    Json(body): Json<EndCanary>,
+    Json(body): Json<EndRollout>,
 ) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.abort_canary(&entry, body.note, mover(&caller)).await?;

@@ -1,4 +1,4 @@
-//! `/api/v1/functions/{id}/cache`.
+//! `/api/v1/functions/{function}/cache`.
 
 use axum::extract::State;
 use faas_proto::rest::{Problem, PurgedCache};
@@ -7,7 +7,7 @@ use faas_web::{Authorized, HandlerError, Json, PathParams};
 use crate::state::ApiState;
 
 /// Forgets the kept answers of a function. The next requests run it again.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/cache", operation_id = "cache.purge", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{function}/cache", operation_id = "cache.purge", tag = "functions", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = PurgedCache),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]

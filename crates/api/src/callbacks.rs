@@ -1,4 +1,4 @@
-//! `/api/v1/callbacks/secret`: what callbacks are signed with.
+//! `/api/v1/settings/callback-secret`: what callbacks are signed with.
 
 use axum::extract::State;
 use faas_engine::SigningSecrets;
@@ -10,7 +10,7 @@ use faas_web::{Authorized, HandlerError, Json, WithSecret};
 use crate::state::ApiState;
 
 /// Tells of the secret that callbacks are signed with, without showing it.
-#[utoipa::path(get, path = "/api/v1/callbacks/secret", operation_id = "callbackSecret.get", tag = "callbacks", responses((status = 200, body = CallbackSecretView)))]
+#[utoipa::path(get, path = "/api/v1/settings/callback-secret", operation_id = "callbackSecret.get", tag = "callbacks", responses((status = 200, body = CallbackSecretView)))]
 pub(crate) async fn get_callback_secret(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -21,7 +21,7 @@ pub(crate) async fn get_callback_secret(
 
 /// Makes a fresh secret to sign callbacks with and shows it, once. The one before stays good for a while: callbacks carry
 /// both signatures meanwhile, so that receivers can change.
-#[utoipa::path(post, path = "/api/v1/callbacks/secret", operation_id = "callbackSecret.rotate", tag = "callbacks", request_body = RotateCallbackSecret, responses(
+#[utoipa::path(post, path = "/api/v1/settings/callback-secret/rotate", operation_id = "callbackSecret.rotate", tag = "callbacks", request_body = RotateCallbackSecret, responses(
     (status = 200, body = NewCallbackSecret),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
     (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),

@@ -1,9 +1,9 @@
-//! `/api/v1/collect`.
+//! `/api/v1/system/gc`.
 
 use std::time::Instant;
 
 use axum::extract::State;
-use faas_proto::rest::{CollectReport, CollectRequest, Problem};
+use faas_proto::rest::{GcReport, GcRequest, Problem};
 use faas_types::{Fault, Span};
 use faas_web::{Authorized, HandlerError, Json};
 
@@ -12,21 +12,21 @@ use crate::state::ApiState;
 /// Removes the files and records of all projects that nothing needs any more, or tells what would go.
 ///
 /// The server does so by itself from time to time. What was uploaded or asked for within the grace stays.
-#[utoipa::path(post, path = "/api/v1/collect", operation_id = "gc.run", tag = "server", request_body = CollectRequest, responses(
-    (status = 200, body = CollectReport),
+#[utoipa::path(post, path = "/api/v1/system/gc", operation_id = "system.collectGarbage", tag = "server", request_body = GcRequest, responses(
+    (status = 200, body = GcReport),
     (status = 409, description = "a collection is under way", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn collect(
     State(state): State<ApiState>,
     Authorized(_): Authorized,
-    Json(body): Json<CollectRequest>,
-) -> Result<Json<CollectReport>, HandlerError> {
+    Json(body): Json<GcRequest>,
+) -> Result<Json<GcReport>, HandlerError> {
     let (began, engine) = (Instant::now(), state.engine.clone());
     // In a task of its own: a caller that goes away ends nothing halfway.
     let found = tokio::spawn(async move { engine.gc.collect(body.dry_run, body.now).await }).await;
     let found = found.map_err(|error| Fault::internal(format!("the collection broke off: {error}")))??;
     let grace = u64::try_from(state.engine.gc.policy().grace.as_millis()).unwrap_or(u64::MAX);
-    Ok(Json(CollectReport {
+    Ok(Json(GcReport {
         dry_run: body.dry_run,
         blobs: found.blobs,
         blob_bytes: found.blob_bytes,

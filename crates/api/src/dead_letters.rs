@@ -65,7 +65,7 @@ pub(crate) async fn list_dead_letters(
 }
 
 /// Shows a dead letter with every attempt and its input: of messages those that are left.
-#[utoipa::path(get, path = "/api/v1/dead-letters/{id}", operation_id = "deadLetters.get", tag = "dead-letters", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(get, path = "/api/v1/dead-letters/{dead_letter}", operation_id = "deadLetters.get", tag = "dead-letters", params(("dead_letter" = String, Path, description = "the run's id")), responses(
     (status = 200, body = DeadLetterView),
     (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -81,7 +81,7 @@ pub(crate) async fn get_dead_letter(
 }
 
 /// Tries a dead letter again, on the live version: a new run that is linked to it.
-#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/redrive", operation_id = "deadLetters.redrive", tag = "dead-letters", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(post, path = "/api/v1/dead-letters/{dead_letter}/redrive", operation_id = "deadLetters.redrive", tag = "dead-letters", params(("dead_letter" = String, Path, description = "the run's id")), responses(
     (status = 202, body = RedriveReport),
     (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "redriven or purged meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -103,7 +103,7 @@ pub(crate) async fn redrive_dead_letter(
 }
 
 /// Tries all dead letters of a filter again, up to 1,000 with one request.
-#[utoipa::path(post, path = "/api/v1/dead-letters/redrive", operation_id = "deadLetters.redriveMany", tag = "dead-letters", request_body = DeadLetterFilter, responses(
+#[utoipa::path(post, path = "/api/v1/dead-letters/actions/redrive", operation_id = "deadLetters.redriveMany", tag = "dead-letters", request_body = DeadLetterFilter, responses(
     (status = 202, body = RedriveReport),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -119,7 +119,7 @@ pub(crate) async fn redrive_dead_letters(
 }
 
 /// Forgets a dead letter with its input. The run stays in the history.
-#[utoipa::path(delete, path = "/api/v1/dead-letters/{id}", operation_id = "deadLetters.delete", tag = "dead-letters", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(delete, path = "/api/v1/dead-letters/{dead_letter}", operation_id = "deadLetters.delete", tag = "dead-letters", params(("dead_letter" = String, Path, description = "the run's id")), responses(
     (status = 204, description = "forgotten"),
     (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -133,7 +133,7 @@ pub(crate) async fn purge_dead_letter(
 }
 
 /// Forgets all dead letters of a filter, up to 1,000 with one request.
-#[utoipa::path(post, path = "/api/v1/dead-letters/purge", operation_id = "deadLetters.purge", tag = "dead-letters", request_body = DeadLetterFilter, responses(
+#[utoipa::path(post, path = "/api/v1/dead-letters/actions/purge", operation_id = "deadLetters.purge", tag = "dead-letters", request_body = DeadLetterFilter, responses(
     (status = 200, body = PurgeReport),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]

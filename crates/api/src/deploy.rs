@@ -1,4 +1,4 @@
-//! `/api/v1/functions/{id}/deploy`, `/rollback` and `/api/v1/blobs`.
+//! `/api/v1/functions/{function}/deployments`, `/rollback` and `/api/v1/blobs`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::functions::function_name;
 use crate::state::ApiState;
 
 /// Tells which files of a coming deployment must be uploaded.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", operation_id = "deployments.plan", tag = "deployments", params(("id" = String, Path, description = "the function's name")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/deploy/plan", operation_id = "deployments.plan", tag = "deployments", params(("function" = String, Path, description = "the function's name")),
     request_body = DeployPlanRequest, responses(
     (status = 200, body = DeployPlan),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
@@ -60,7 +60,7 @@ pub(crate) async fn put_blob(
 ///
 /// A version with a canary policy takes over from a live one step by step. Who accepts `text/event-stream` gets 200 and events
 /// instead: `step` for what happens on the way, then `deployed` with what 201 has, or `failed` with a problem.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", operation_id = "deployments.create", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.create", tag = "deployments", params(("function" = String, Path, description = "name, or id of an existing function")),
     request_body = DeployRequest, responses(
     (status = 200, body = DeployEvent, content_type = "text/event-stream"),
     (status = 201, body = DeploymentView, headers(("Location" = String, description = "the path of the version"))),
@@ -98,7 +98,7 @@ pub(crate) async fn deploy_function(
 }
 
 /// Moves `live` back to an earlier version, or ends a canary that is under way.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", operation_id = "functions.rollback", tag = "deployments", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/rollback", operation_id = "functions.rollback", tag = "deployments", params(("function" = String, Path, description = "name or id")),
     request_body = RollbackRequest, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),

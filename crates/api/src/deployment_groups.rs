@@ -1,4 +1,4 @@
-//! `/api/v1/deployments`: deployment groups.
+//! `/api/v1/deployment-groups`: deployment groups.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -15,7 +15,7 @@ use crate::state::ApiState;
 /// Deploys a group of functions: every version is sealed and loaded in a sandbox, then one commit moves `live` of all.
 ///
 /// Who accepts `text/event-stream` gets events, as of a single function.
-#[utoipa::path(post, path = "/api/v1/deployments", operation_id = "deploymentGroups.create", tag = "deployments", request_body = DeployGroupRequest, responses(
+#[utoipa::path(post, path = "/api/v1/deployment-groups", operation_id = "deploymentGroups.create", tag = "deployments", request_body = DeployGroupRequest, responses(
     (status = 200, body = DeployEvent, content_type = "text/event-stream"),
     (status = 201, body = DeploymentGroupView),
     (status = 409, description = "another deployment of one of them is under way", body = Problem, content_type = "application/problem+json"),
@@ -43,7 +43,7 @@ pub(crate) async fn deploy_group(
 }
 
 /// Moves every function of a deployment group back to where it was before, in one commit.
-#[utoipa::path(post, path = "/api/v1/deployments/{id}/rollback", operation_id = "deploymentGroups.rollback", tag = "deployments", params(("id" = String, Path, description = "the group's id")),
+#[utoipa::path(post, path = "/api/v1/deployment-groups/{group}/rollback", operation_id = "deploymentGroups.rollback", tag = "deployments", params(("group" = String, Path, description = "the group's id")),
     request_body = RollbackGroupRequest, responses(
     (status = 200, body = DeploymentGroupView),
     (status = 404, description = "no such group, or nothing to go back to", body = Problem, content_type = "application/problem+json"),

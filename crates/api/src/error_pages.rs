@@ -7,7 +7,7 @@ use faas_web::{HandlerError, PathParams};
 use http::header::CONTENT_TYPE;
 
 /// Shows the page of an error code or of a reason, as Markdown; `reasons` lists the reasons.
-#[utoipa::path(get, path = "/errors/{name}", operation_id = "errors.get", tag = "server", params(("name" = String, Path, description = "such as `FN_003`, `run_not_found` or `reasons`")), responses(
+#[utoipa::path(get, path = "/errors/{error}", operation_id = "errors.get", tag = "server", params(("error" = String, Path, description = "such as `FN_003`, `run_not_found` or `reasons`")), responses(
     (status = 200, body = String, content_type = "text/markdown"),
     (status = 404, description = "no such error", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -70,7 +70,7 @@ pub(crate) fn function_name(text: &str) -> Result<FunctionName, Fault> {
 }
 
 /// Shows a function, by name or id.
-#[utoipa::path(get, path = "/api/v1/functions/{id}", operation_id = "functions.get", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}", operation_id = "functions.get", tag = "functions", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = FunctionView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -84,7 +84,7 @@ pub(crate) async fn get_function(
 }
 
 /// Replaces vars, or moves `live` to another version.
-#[utoipa::path(put, path = "/api/v1/functions/{id}", operation_id = "functions.update", tag = "functions", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(put, path = "/api/v1/functions/{function}", operation_id = "functions.update", tag = "functions", params(("function" = String, Path, description = "name or id")),
     request_body = UpdateFunction, responses(
     (status = 200, body = FunctionView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
@@ -102,7 +102,7 @@ pub(crate) async fn update_function(
 }
 
 /// Deletes a function with its versions. Its runs stay until their retention ends.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}", operation_id = "functions.delete", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{function}", operation_id = "functions.delete", tag = "functions", params(("function" = String, Path, description = "name or id")), responses(
     (status = 204, description = "deleted"),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -118,7 +118,7 @@ pub(crate) async fn delete_function(
 }
 
 /// Holds the accepted runs of a function back. Runs under way go on, and calls whose callers wait are served.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/pause", operation_id = "functions.pause", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(post, path = "/api/v1/functions/{function}/pause", operation_id = "functions.pause", tag = "functions", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = FunctionView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -132,7 +132,7 @@ pub(crate) async fn pause_function(
 }
 
 /// Lets the accepted runs of a function go on.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/resume", operation_id = "functions.resume", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(post, path = "/api/v1/functions/{function}/resume", operation_id = "functions.resume", tag = "functions", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = FunctionView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -157,7 +157,7 @@ async fn hold(
 }
 
 /// Shows how a function does since the server started.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/metrics", operation_id = "functions.getMetrics", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/metrics", operation_id = "functions.getMetrics", tag = "functions", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = FunctionMetrics),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]

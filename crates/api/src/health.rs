@@ -1,7 +1,7 @@
 //! Whether the server lives, is ready, and how it does.
 
 use axum::extract::State;
-use faas_proto::rest::{FeatureView, HealthView, Problem, RuntimeView, StatusView};
+use faas_proto::rest::{FeatureView, HealthView, Problem, RuntimeView, SystemView};
 use faas_web::{Authorized, HandlerError, Json};
 
 use crate::state::ApiState;
@@ -28,8 +28,8 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthVi
 }
 
 /// Shows what the server runs on and how much it holds.
-#[utoipa::path(get, path = "/api/v1/status", operation_id = "system.getStatus", tag = "server", responses((status = 200, body = StatusView)))]
-pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<StatusView> {
+#[utoipa::path(get, path = "/api/v1/system", operation_id = "system.get", tag = "server", responses((status = 200, body = SystemView)))]
+pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<SystemView> {
     let features = state.isolation.probes.iter().map(|probe| FeatureView {
         feature: serde_json::to_value(probe.feature)
             .ok()
@@ -40,7 +40,7 @@ pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Au
         fix: probe.fix.clone(),
     });
     let runtimes = state.engine.launcher().runtimes();
-    Json(StatusView {
+    Json(SystemView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: state.started.elapsed().as_secs(),
         isolation: state.isolation.level.into(),

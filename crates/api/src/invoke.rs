@@ -1,4 +1,4 @@
-//! `/api/v1/functions/{id}/invoke`: the same call as at the function's URL, by API.
+//! `/api/v1/functions/{function}/invoke`: the same call as at the function's URL, by API.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -34,9 +34,9 @@ pub(crate) enum CallMode {
 ///
 /// A failure of the platform answers `application/problem+json`; one of the function's own code answers its error
 /// as JSON with the header `X-Error-Source: function`.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", operation_id = "functions.invoke", tag = "invoke",
+#[utoipa::path(post, path = "/api/v1/functions/{function}/invoke", operation_id = "functions.invoke", tag = "invoke",
     params(
-        ("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted"),
+        ("function" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted"),
         Choice,
         ("Idempotency-Key" = Option<String>, Header, description = "a repeated request with this key makes no second run, for 24 hours"),
         ("Prefer" = Option<String>, Header, description = "`respond-async` asks for a background run"),

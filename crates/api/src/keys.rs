@@ -56,7 +56,7 @@ pub(crate) async fn create_key(
 }
 
 /// Shows a key.
-#[utoipa::path(get, path = "/api/v1/keys/{id}", operation_id = "keys.get", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
+#[utoipa::path(get, path = "/api/v1/keys/{key}", operation_id = "keys.get", tag = "keys", params(("key" = String, Path, description = "the key's id")), responses(
     (status = 200, body = KeyView),
     (status = 404, description = "no such key", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -72,7 +72,7 @@ pub(crate) async fn get_key(
 }
 
 /// Revokes a key; what it may do ends at once.
-#[utoipa::path(delete, path = "/api/v1/keys/{id}", operation_id = "keys.revoke", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
+#[utoipa::path(delete, path = "/api/v1/keys/{key}", operation_id = "keys.revoke", tag = "keys", params(("key" = String, Path, description = "the key's id")), responses(
     (status = 204, description = "revoked"),
     (status = 404, description = "no such key, or it was revoked before", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the caller's own key", body = Problem, content_type = "application/problem+json"),

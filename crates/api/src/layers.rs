@@ -1,8 +1,8 @@
-//! `/api/v1/layers`: installed packages, and who uses them.
+//! `/api/v1/package-layers`: installed packages, and who uses them.
 
 use axum::extract::State;
 use faas_engine::KnownLayer;
-use faas_proto::rest::{LayerList, LayerView, Problem};
+use faas_proto::rest::{PackageLayerList, PackageLayerView, Problem};
 use faas_types::{Fault, LayerId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
@@ -13,37 +13,37 @@ use crate::state::ApiState;
 const NAMED: usize = 3;
 
 /// Lists the layers of packages, the largest first; at most 1,000.
-#[utoipa::path(get, path = "/api/v1/layers", operation_id = "packageLayers.list", tag = "layers", responses((status = 200, body = LayerList)))]
+#[utoipa::path(get, path = "/api/v1/package-layers", operation_id = "packageLayers.list", tag = "layers", responses((status = 200, body = PackageLayerList)))]
 pub(crate) async fn list_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<LayerList>, HandlerError> {
+) -> Result<Json<PackageLayerList>, HandlerError> {
     let known = state.engine.layers.list(caller.project).await?;
     let brief = |layer| {
         let mut view = view(layer);
         view.packages.truncate(NAMED);
-        LayerView { log: Vec::new(), ..view }
+        PackageLayerView { log: Vec::new(), ..view }
     };
-    let mut layers: Vec<LayerView> = known.into_iter().map(brief).collect();
+    let mut layers: Vec<PackageLayerView> = known.into_iter().map(brief).collect();
     layers.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.id.cmp(&b.id)));
-    Ok(Json(LayerList { layers }))
+    Ok(Json(PackageLayerList { layers }))
 }
 
 /// Shows a layer with all its packages and the end of what the installer wrote.
-#[utoipa::path(get, path = "/api/v1/layers/{id}", operation_id = "packageLayers.get", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
-    (status = 200, body = LayerView),
+#[utoipa::path(get, path = "/api/v1/package-layers/{layer}", operation_id = "packageLayers.get", tag = "layers", params(("layer" = String, Path, description = "the layer's id")), responses(
+    (status = 200, body = PackageLayerView),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn get_layer(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<LayerView>, HandlerError> {
+) -> Result<Json<PackageLayerView>, HandlerError> {
     Ok(Json(view(state.engine.layers.get(caller.project, layer_id(&id)?).await?)))
 }
 
 /// Removes a layer that no version stands on. A deployment that asks for the same packages builds it anew.
-#[utoipa::path(delete, path = "/api/v1/layers/{id}", operation_id = "packageLayers.delete", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
+#[utoipa::path(delete, path = "/api/v1/package-layers/{layer}", operation_id = "packageLayers.delete", tag = "layers", params(("layer" = String, Path, description = "the layer's id")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "versions stand on it", body = Problem, content_type = "application/problem+json"),
@@ -64,9 +64,9 @@ fn layer_id(text: &str) -> Result<LayerId, Fault> {
     })
 }
 
-fn view(layer: KnownLayer) -> LayerView {
+fn view(layer: KnownLayer) -> PackageLayerView {
     let KnownLayer { record, used_by } = layer;
-    LayerView {
+    PackageLayerView {
         id: record.id.to_string(),
         runtime: record.runtime.to_string(),
         source: record.source,

@@ -28,6 +28,7 @@ mod page;
 mod preflight;
 mod replays;
 mod retention;
+mod route_aliases;
 mod routes;
 mod runs;
 mod secrets;

@@ -65,7 +65,7 @@ pub(crate) async fn project_logs(
 }
 
 /// Shows what a function wrote, also one that was deleted.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/logs", operation_id = "functions.listLogs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/logs", operation_id = "functions.listLogs", tag = "logs", params(("function" = String, Path, description = "name or id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -82,7 +82,7 @@ pub(crate) async fn function_logs(
 }
 
 /// Shows what a run wrote. Followed, it ends after the run has.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/logs", operation_id = "runs.listLogs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", operation_id = "runs.listLogs", tag = "logs", params(("run" = String, Path, description = "the run's id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -1,4 +1,4 @@
-//! `/api/v1/named-layers`: layers that people name, in immutable versions.
+//! `/api/v1/layers`: layers that people name, in immutable versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer, PlanSubject};
 use faas_languages::Language;
 use faas_preflight::AllowedSecret;
 use faas_proto::rest::{
-    AuthorView, DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView,
-    Problem, PublishLayer, RemovedLayer,
+    AuthorView, DeployPlan, DeployPlanRequest, LayerList, LayerVersionList, LayerVersionView, LayerView, Problem,
+    PublishLayer, RemovedLayer,
 };
 use faas_types::{Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
 use faas_web::{Authorized, Created, HandlerError, Json, PathParams};
@@ -23,17 +23,31 @@ const NAMED: usize = 3;
 const ALLOWED_MAX: usize = 64;
 
 /// Lists the named layers, by name.
-#[utoipa::path(get, path = "/api/v1/named-layers", operation_id = "layers.list", tag = "layers", responses((status = 200, body = NamedLayerList)))]
+#[utoipa::path(get, path = "/api/v1/layers", operation_id = "layers.list", tag = "layers", responses((status = 200, body = LayerList)))]
 pub(crate) async fn list_named_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<NamedLayerList>, HandlerError> {
+) -> Result<Json<LayerList>, HandlerError> {
     let layers = state.engine.layers.list_named(caller.project).await?;
-    Ok(Json(NamedLayerList { layers: layers.into_iter().map(name_view).collect() }))
+    Ok(Json(LayerList { layers: layers.into_iter().map(name_view).collect() }))
+}
+
+/// Shows a named layer: its newest version, and which functions stand on it.
+#[utoipa::path(get, path = "/api/v1/layers/{layer}", operation_id = "layers.get", tag = "layers", params(("layer" = String, Path, description = "the layer's name")), responses(
+    (status = 200, body = LayerView),
+    (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "not the name of a layer", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_layer(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(name): PathParams<String>,
+) -> Result<Json<LayerView>, HandlerError> {
+    Ok(Json(name_view(state.engine.layers.get_named(caller.project, &layer_name(&name)?).await?)))
 }
 
 /// Lists the versions of a named layer, newest first.
-#[utoipa::path(get, path = "/api/v1/named-layers/{name}", operation_id = "layers.listVersions", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
+#[utoipa::path(get, path = "/api/v1/layers/{layer}/versions", operation_id = "layers.listVersions", tag = "layers", params(("layer" = String, Path, description = "the layer's name")), responses(
     (status = 200, body = LayerVersionList),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
@@ -48,9 +62,9 @@ pub(crate) async fn list_layer_versions(
 }
 
 /// Shows a version of a named layer, and which versions of functions stand on it.
-#[utoipa::path(get, path = "/api/v1/named-layers/{name}/versions/{version}", operation_id = "layers.getVersion", tag = "layers", params(
-    ("name" = String, Path, description = "the layer's name"),
-    ("version" = String, Path, description = "a number, or `newest`"),
+#[utoipa::path(get, path = "/api/v1/layers/{layer}/versions/{number}", operation_id = "layers.getVersion", tag = "layers", params(
+    ("layer" = String, Path, description = "the layer's name"),
+    ("number" = String, Path, description = "a number, or `newest`"),
 ), responses(
     (status = 200, body = LayerVersionView),
     (status = 404, description = "no such version", body = Problem, content_type = "application/problem+json"),
@@ -66,7 +80,7 @@ pub(crate) async fn get_layer_version(
 }
 
 /// Tells which files of a coming version must be uploaded.
-#[utoipa::path(post, path = "/api/v1/named-layers/{name}/plan", operation_id = "layers.plan", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
+#[utoipa::path(post, path = "/api/v1/layers/{layer}/plan", operation_id = "layers.plan", tag = "layers", params(("layer" = String, Path, description = "the layer's name")),
     request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
 pub(crate) async fn plan_layer(
     State(state): State<ApiState>,
@@ -79,7 +93,7 @@ pub(crate) async fn plan_layer(
 }
 
 /// Publishes a version of a named layer from uploaded files, and gives it the next number. It never changes.
-#[utoipa::path(post, path = "/api/v1/named-layers/{name}/versions", operation_id = "layers.publish", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
+#[utoipa::path(post, path = "/api/v1/layers/{layer}/versions", operation_id = "layers.publish", tag = "layers", params(("layer" = String, Path, description = "the layer's name")),
     request_body = PublishLayer, responses(
     (status = 201, body = LayerVersionView, headers(("Location" = String, description = "the path of what was made"))),
     (status = 409, description = "others publish it at the same time", body = Problem, content_type = "application/problem+json"),
@@ -115,14 +129,14 @@ pub(crate) async fn publish_layer(
     // In a task of its own: a caller that goes away must not leave packages half installed.
     let published = tokio::spawn(async move { engine.layers.publish(caller.project, new).await });
     let record = published.await.map_err(|error| Fault::internal(format!("publishing broke off: {error}")))??;
-    let location = format!("/api/v1/named-layers/{}/versions/{}", record.name, record.number);
+    let location = format!("/api/v1/layers/{}/versions/{}", record.name, record.number);
     Ok(Created(location, version_view(KnownLayerVersion { record, used_by: BTreeMap::new() })))
 }
 
 /// Removes a version of a named layer that no version of a function stands on. Its number is not given again.
-#[utoipa::path(delete, path = "/api/v1/named-layers/{name}/versions/{version}", operation_id = "layers.deleteVersion", tag = "layers", params(
-    ("name" = String, Path, description = "the layer's name"),
-    ("version" = String, Path, description = "a number"),
+#[utoipa::path(delete, path = "/api/v1/layers/{layer}/versions/{number}", operation_id = "layers.deleteVersion", tag = "layers", params(
+    ("layer" = String, Path, description = "the layer's name"),
+    ("number" = String, Path, description = "a number"),
 ), responses(
     (status = 200, body = RemovedLayer),
     (status = 404, description = "no such version", body = Problem, content_type = "application/problem+json"),
@@ -142,7 +156,7 @@ pub(crate) async fn remove_layer_version(
 }
 
 /// Removes a named layer with all its versions, when no version of a function stands on any.
-#[utoipa::path(delete, path = "/api/v1/named-layers/{name}", operation_id = "layers.delete", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
+#[utoipa::path(delete, path = "/api/v1/layers/{layer}", operation_id = "layers.delete", tag = "layers", params(("layer" = String, Path, description = "the layer's name")), responses(
     (status = 200, body = RemovedLayer),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "versions of functions stand on it", body = Problem, content_type = "application/problem+json"),
@@ -181,9 +195,9 @@ fn runtime(text: &str) -> Result<RuntimeName, Fault> {
     })
 }
 
-fn name_view(layer: KnownLayerName) -> NamedLayerView {
+fn name_view(layer: KnownLayerName) -> LayerView {
     let KnownLayerName { newest, versions, size, used_by } = layer;
-    NamedLayerView {
+    LayerView {
         name: newest.name.to_string(),
         newest: newest.number,
         versions: u32::try_from(versions).unwrap_or(u32::MAX),

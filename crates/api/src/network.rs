@@ -1,4 +1,4 @@
-//! `/api/v1/functions/{id}/network`.
+//! `/api/v1/functions/{function}/network`.
 
 use axum::extract::State;
 use faas_engine::{FunctionEntry, NetworkState, NetworkTarget, NetworkTrial, NetworkUsage, PolicyChange, TrialOutcome};
@@ -17,7 +17,7 @@ use crate::views::{author_view, millis};
 const HOST_MAX: usize = 253;
 
 /// Shows what a function may connect to.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/network", operation_id = "network.get", tag = "network", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/network", operation_id = "network.get", tag = "network", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = NetworkView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -32,7 +32,7 @@ pub(crate) async fn get_network(
 
 /// Changes what a function may connect to, without a deployment: running instances follow at once. It stands in place of
 /// what manifests say, of every version, until it is reset.
-#[utoipa::path(patch, path = "/api/v1/functions/{id}/network", operation_id = "network.update", tag = "network", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(patch, path = "/api/v1/functions/{function}/network", operation_id = "network.update", tag = "network", params(("function" = String, Path, description = "name or id")),
     request_body = UpdateNetwork, responses(
     (status = 200, body = NetworkView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
@@ -51,7 +51,7 @@ pub(crate) async fn update_network(
 }
 
 /// Gives a function back what its manifests say of the network.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/network", operation_id = "network.reset", tag = "network", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{function}/network", operation_id = "network.reset", tag = "network", params(("function" = String, Path, description = "name or id")), responses(
     (status = 204, description = "reset"),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -68,7 +68,7 @@ pub(crate) async fn reset_network(
 
 /// Tries a connection as one of the function's instances would make it: looks the host up, decides on its addresses and
 /// connects. Nothing is sent, and nothing is read.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/network/test", operation_id = "network.test", tag = "network", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/network/test", operation_id = "network.test", tag = "network", params(("function" = String, Path, description = "name or id")),
     request_body = TestNetwork, responses(
     (status = 200, body = NetworkTestView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),

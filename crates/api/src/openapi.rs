@@ -25,7 +25,7 @@ use crate::state::ApiState;
 const TAGS: &[(&str, &str)] = &[
     ("functions", "Functions and what they do as a whole"),
     ("deployments", "Uploads, deployments, versions and rollbacks"),
-    ("aliases", "Names of versions, splits and canaries"),
+    ("aliases", "Names of versions, splits and rollouts"),
     ("invoke", "Calls by way of the API"),
     ("runs", "Runs and replays"),
     ("dead-letters", "Runs that have failed for good"),
@@ -99,8 +99,9 @@ fn base() -> OpenApi {
         .title("Function Cloud")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Functions, their deployments and their runs. The routes below `/api/v1/functions` also answer without \
-             the prefix `/api/v1`. Functions themselves are called at `/fn/{function}/…`.",
+            "Functions, their deployments and their runs. Thirteen of them also answer without the prefix \
+             `/api/v1`: `GET` and `POST /functions`; `GET`, `PUT` and `DELETE /functions/{function}`; `POST` of its `deploy`, \
+             `rollback`, `invoke` and `env`; `GET` of its `logs`, `metrics` and `env`; `DELETE` of `env/{var}`. Functions themselves are called at `/fn/{function}/…`.",
         ))
         .contact(Some(ContactBuilder::new().name(Some("Function Cloud")).build()))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))

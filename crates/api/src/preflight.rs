@@ -1,4 +1,4 @@
-//! `/api/v1/preflight/policy`.
+//! `/api/v1/settings/upload-policy`.
 
 use axum::extract::State;
 use faas_proto::rest::{PolicyView, Problem, ProjectPolicyView, SetPolicy};
@@ -10,7 +10,7 @@ use crate::state::ApiState;
 use crate::views::author_view;
 
 /// Shows what uploads are refused for: the server's rules, and the project's on top of them.
-#[utoipa::path(get, path = "/api/v1/preflight/policy", operation_id = "preflightPolicy.get", tag = "deployments", responses((status = 200, body = PolicyView)))]
+#[utoipa::path(get, path = "/api/v1/settings/upload-policy", operation_id = "uploadPolicy.get", tag = "deployments", responses((status = 200, body = PolicyView)))]
 pub(crate) async fn get_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -20,7 +20,7 @@ pub(crate) async fn get_policy(
 }
 
 /// Replaces the project's rules. They come on top of the server's and loosen none of them.
-#[utoipa::path(put, path = "/api/v1/preflight/policy", operation_id = "preflightPolicy.set", tag = "deployments", request_body = SetPolicy, responses(
+#[utoipa::path(put, path = "/api/v1/settings/upload-policy", operation_id = "uploadPolicy.set", tag = "deployments", request_body = SetPolicy, responses(
     (status = 200, body = PolicyView),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "a pattern that cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -36,7 +36,7 @@ pub(crate) async fn set_policy(
 }
 
 /// Leaves the project with the server's rules alone.
-#[utoipa::path(delete, path = "/api/v1/preflight/policy", operation_id = "preflightPolicy.reset", tag = "deployments", responses((status = 204, description = "the server's rules hold")))]
+#[utoipa::path(delete, path = "/api/v1/settings/upload-policy", operation_id = "uploadPolicy.reset", tag = "deployments", responses((status = 204, description = "the server's rules hold")))]
 pub(crate) async fn reset_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,

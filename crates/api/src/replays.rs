@@ -1,4 +1,4 @@
-//! What can be done with a run: `/api/v1/runs/{id}/cancel`, `…/replay`, `…/input`.
+//! What can be done with a run: `/api/v1/runs/{run}/cancel`, `…/replay`, `…/input`.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -19,7 +19,7 @@ use crate::views::run_view;
 const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
 /// Ends a run that has not ended. A running one is killed with all its processes.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/cancel", operation_id = "runs.cancel", tag = "runs", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", operation_id = "runs.cancel", tag = "runs", params(("run" = String, Path, description = "the run's id")), responses(
     (status = 200, body = RunView),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "it has ended already", body = Problem, content_type = "application/problem+json"),
@@ -33,7 +33,7 @@ pub(crate) async fn cancel_run(
 }
 
 /// Runs an ended run again: a new run that is linked to it.
-#[utoipa::path(post, path = "/api/v1/runs/{id}/replay", operation_id = "runs.replay", tag = "runs", params(("id" = String, Path, description = "the run's id")),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/replay", operation_id = "runs.replay", tag = "runs", params(("run" = String, Path, description = "the run's id")),
     request_body = ReplayRequest, responses(
     (status = 202, body = AcceptedRun),
     (status = 404, description = "no such run, or its input is not kept", body = Problem, content_type = "application/problem+json"),
@@ -58,7 +58,7 @@ pub(crate) async fn replay_run(
 }
 
 /// Shows what a run was called with, while that is kept.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/input", operation_id = "runs.getInput", tag = "runs", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{run}/input", operation_id = "runs.getInput", tag = "runs", params(("run" = String, Path, description = "the run's id")), responses(
     (status = 200, body = RunInputView),
     (status = 404, description = "no such run, or its input is not kept", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -1,4 +1,4 @@
-//! `/api/v1/retention`.
+//! `/api/v1/settings/retention`.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::state::ApiState;
 const LEAST: Duration = Duration::from_secs(3_600);
 
 /// Shows how long the project's runs, results and log lines are kept.
-#[utoipa::path(get, path = "/api/v1/retention", operation_id = "retention.get", tag = "retention", responses((status = 200, body = RetentionView)))]
+#[utoipa::path(get, path = "/api/v1/settings/retention", operation_id = "retention.get", tag = "retention", responses((status = 200, body = RetentionView)))]
 pub(crate) async fn get_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -26,7 +26,7 @@ pub(crate) async fn get_retention(
 }
 
 /// Changes how long they are kept. What has expired by that is deleted soon, and does not come back: ask with `dry_run` first.
-#[utoipa::path(patch, path = "/api/v1/retention", operation_id = "retention.update", tag = "retention", request_body = SetRetention, responses(
+#[utoipa::path(patch, path = "/api/v1/settings/retention", operation_id = "retention.update", tag = "retention", request_body = SetRetention, responses(
     (status = 200, body = RetentionView),
     (status = 422, description = "a value out of its bounds", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -53,7 +53,7 @@ pub(crate) async fn set_retention(
 }
 
 /// Goes back to what the server is configured with.
-#[utoipa::path(delete, path = "/api/v1/retention", operation_id = "retention.reset", tag = "retention", responses((status = 204, description = "the server's values hold")))]
+#[utoipa::path(delete, path = "/api/v1/settings/retention", operation_id = "retention.reset", tag = "retention", responses((status = 204, description = "the server's values hold")))]
 pub(crate) async fn reset_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,

@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     aliases, cache, callbacks, collect, dead_letters, deploy, deployment_groups, error_pages, events, functions,
-    health, invoke, keys, layers, logs, metrics, named_layers, network, preflight, replays, retention, runs, secrets,
-    topics, triggers, vars, version_files, versions,
+    health, invoke, keys, layers, logs, metrics, named_layers, network, preflight, replays, retention, route_aliases,
+    runs, secrets, topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the OpenAPI document.
@@ -20,7 +20,7 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         SecretsWrite,
     };
     let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
-    with_layers(RouteTable::new(state.engine.clone(), purpose))
+    with_aliases(with_layers(RouteTable::new(state.engine.clone(), purpose)))
         .add(Key(FunctionsRead), routes!(functions::list_functions))
         .add(Key(FunctionsWrite), routes!(functions::create_function))
         .add(Key(FunctionsRead), routes!(functions::get_function))
@@ -56,8 +56,10 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add_repeatable(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_var))
         .add(Key(FunctionsRead), routes!(vars::list_stage_vars))
         .add_repeatable(Key(FunctionsWrite), routes!(vars::set_stage_vars))
+        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_stage_var))
         .add(Key(FunctionsWrite), routes!(vars::delete_stage_var))
         .add(Key(FunctionsRead), routes!(secrets::list_secrets))
         .add(Key(FunctionsRead), routes!(secrets::get_secret))
@@ -77,7 +79,6 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(FunctionsRead), routes!(triggers::next_fires))
         .add(Key(Invoke), routes!(events::publish_events))
         .add(Key(RunsRead), routes!(topics::list_topics))
-        .add(Key(Invoke), routes!(topics::send_message))
         .add(Key(Invoke), routes!(topics::send_messages))
         .add(Key(RunsRead), routes!(topics::get_topic))
         .add(Key(RunsWrite), routes!(topics::purge_topic))
@@ -118,6 +119,17 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .finish()
 }
 
+/// Second names of routes.
+fn with_aliases(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
+    use Access::Key;
+    use Scope::{Deploy, FunctionsRead, FunctionsWrite};
+    table
+        .add(Key(Deploy), routes!(route_aliases::deploy))
+        .add(Key(FunctionsRead), routes!(route_aliases::list_env))
+        .add_repeatable(Key(FunctionsWrite), routes!(route_aliases::set_env))
+        .add(Key(FunctionsWrite), routes!(route_aliases::delete_env))
+}
+
 fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
     use Access::Key;
     use Scope::{Deploy, FunctionsRead, FunctionsWrite};
@@ -126,6 +138,7 @@ fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
         .add(Key(FunctionsRead), routes!(layers::get_layer))
         .add(Key(FunctionsWrite), routes!(layers::remove_layer))
         .add(Key(FunctionsRead), routes!(named_layers::list_named_layers))
+        .add(Key(FunctionsRead), routes!(named_layers::get_layer))
         .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
         .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
         .add_repeatable(Key(Deploy), routes!(named_layers::plan_layer))

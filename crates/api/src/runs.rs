@@ -100,7 +100,7 @@ pub(crate) struct Patience {
 }
 
 /// Shows a run with its attempts.
-#[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "runs.get", tag = "runs", params(("id" = String, Path, description = "the run's id"), Patience), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "runs.get", tag = "runs", params(("run" = String, Path, description = "the run's id"), Patience), responses(
     (status = 200, body = RunView),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -1,8 +1,10 @@
-//! `/api/v1/secrets` and `/api/v1/vault/rekey`.
+//! `/api/v1/secrets` and `/api/v1/system/encryption-key/rotate`.
 
 use axum::extract::State;
 use faas_ports::Secret;
-use faas_proto::rest::{Problem, RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
+use faas_proto::rest::{
+    EncryptionKeyReport, Problem, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret,
+};
 use faas_types::{Fault, Reason, SecretName, Stage};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
@@ -58,8 +60,8 @@ pub(crate) async fn list_secrets(
 }
 
 /// Shows a secret with its versions, without their values.
-#[utoipa::path(get, path = "/api/v1/secrets/{name}", operation_id = "secrets.get", tag = "secrets",
-    params(("name" = String, Path, description = "the secret's name"), OfStage), responses(
+#[utoipa::path(get, path = "/api/v1/secrets/{secret}", operation_id = "secrets.get", tag = "secrets",
+    params(("secret" = String, Path, description = "the secret's name"), OfStage), responses(
     (status = 200, body = SecretView),
     (status = 404, description = "the stage sees no such secret", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -73,8 +75,8 @@ pub(crate) async fn get_secret(
 }
 
 /// Gives a secret another value, or makes it. Instances that use it are replaced; nothing has to be deployed.
-#[utoipa::path(put, path = "/api/v1/secrets/{name}", operation_id = "secrets.set", tag = "secrets",
-    params(("name" = String, Path, description = "of A-Z, a-z, 0-9 and _, not starting with a digit"), OfStage),
+#[utoipa::path(put, path = "/api/v1/secrets/{secret}", operation_id = "secrets.set", tag = "secrets",
+    params(("secret" = String, Path, description = "of A-Z, a-z, 0-9 and _, not starting with a digit"), OfStage),
     request_body = SetSecret, responses(
     (status = 200, body = SecretView),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -92,8 +94,8 @@ pub(crate) async fn set_secret(
 }
 
 /// Forgets a secret with all its versions.
-#[utoipa::path(delete, path = "/api/v1/secrets/{name}", operation_id = "secrets.delete", tag = "secrets",
-    params(("name" = String, Path, description = "the secret's name"), RetentionMetrics), responses(
+#[utoipa::path(delete, path = "/api/v1/secrets/{secret}", operation_id = "secrets.delete", tag = "secrets",
+    params(("secret" = String, Path, description = "the secret's name"), RetentionMetrics), responses(
     (status = 204, description = "forgotten"),
     (status = 404, description = "the stage itself has no such secret", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "functions use it", body = Problem, content_type = "application/problem+json"),
@@ -109,8 +111,8 @@ pub(crate) async fn unset_secret(
 }
 
 /// Gives a secret an earlier value again, as a version of its own.
-#[utoipa::path(post, path = "/api/v1/secrets/{name}/restore", operation_id = "secrets.restore", tag = "secrets",
-    params(("name" = String, Path, description = "the secret's name"), OfStage), request_body = RestoreSecret, responses(
+#[utoipa::path(post, path = "/api/v1/secrets/{secret}/restore", operation_id = "secrets.restore", tag = "secrets",
+    params(("secret" = String, Path, description = "the secret's name"), OfStage), request_body = RestoreSecret, responses(
     (status = 200, body = SecretView),
     (status = 404, description = "no such secret, or the version is not kept", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -128,18 +130,18 @@ pub(crate) async fn restore_secret(
 
 /// Makes a new encryption key and seals everything anew under it: secrets, and those of webhooks and callbacks. Old keys
 /// stay, for what backups hold. Where it is broken off, everything is readable; another call finishes it.
-#[utoipa::path(post, path = "/api/v1/vault/rekey", operation_id = "encryptionKey.rotate", tag = "secrets", responses(
-    (status = 200, body = RekeyReport),
+#[utoipa::path(post, path = "/api/v1/system/encryption-key/rotate", operation_id = "system.rotateEncryptionKey", tag = "secrets", responses(
+    (status = 200, body = EncryptionKeyReport),
 ))]
 pub(crate) async fn rekey(
     State(state): State<ApiState>,
     Authorized(_): Authorized,
-) -> Result<Json<RekeyReport>, HandlerError> {
+) -> Result<Json<EncryptionKeyReport>, HandlerError> {
     let engine = state.engine.clone();
     // In a task of its own: a caller that goes away does not leave it half done.
     let done = tokio::spawn(async move { engine.rekeyer.rekey().await }).await;
     let done = done.map_err(|error| Fault::internal(format!("the change of the key broke off: {error}")))??;
-    Ok(Json(RekeyReport { resealed: done.resealed, unreadable: done.unreadable }))
+    Ok(Json(EncryptionKeyReport { resealed: done.resealed, unreadable: done.unreadable }))
 }
 
 fn name(text: &str) -> Result<SecretName, Fault> {

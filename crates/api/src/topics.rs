@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,6 +13,7 @@ use faas_proto::rest::{
 };
 use faas_types::{Code, Fault, Reason, TopicName, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use crate::state::ApiState;
@@ -20,33 +21,15 @@ use crate::state::ApiState;
 /// Headers that bring attributes.
 const ATTRIBUTE: &str = "x-attribute-";
 
+/// The type of a body that holds several messages.
+const BATCH: &str = "application/vnd.faas.messages+json";
+
 /// Sends a message: the body as it is, whatever its content type. Headers `x-attribute-NAME` become its attributes. It is
 /// kept until every subscriber of the topic has had it in a run, or, without subscribers, for the first one.
-#[utoipa::path(post, path = "/api/v1/topics/{name}", operation_id = "topics.send", tag = "topics", params(("name" = String, Path, description = "the topic")),
-    request_body(content = Option<serde_json::Value>, description = "at most 256 KB with its attributes", content_type = "application/json"), responses(
-    (status = 202, body = SentMessages),
-    (status = 429, description = "too many messages of the topic wait", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "too many messages of the project wait", body = Problem, content_type = "application/problem+json"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn send_message(
-    State(state): State<ApiState>,
-    Authorized(caller): Authorized,
-    PathParams(name): PathParams<String>,
-    request: Request,
-) -> Result<impl IntoResponse, HandlerError> {
-    let topic = topic_name(&name)?;
-    let (parts, body) = request.into_parts();
-    let body = read_body(&parts.headers, body, limits::MESSAGE_MAX as u64).await?;
-    let content_type = parts.headers.get(http::header::CONTENT_TYPE).map(text);
-    let message = OutgoingMessage { body, content_type, attributes: attributes(&parts.headers)? };
-    let ids = state.engine.triggers.send(caller.project, &topic, vec![message]).await?;
-    Ok(sent(&topic, &ids))
-}
-
-/// Sends up to 1,000 messages; all of them are kept or none.
-#[utoipa::path(post, path = "/api/v1/topics/{name}/batch", operation_id = "topics.sendMany", tag = "topics", params(("name" = String, Path, description = "the topic")),
-    request_body = SendMessages, responses(
+///
+/// A body of the type `application/vnd.faas.messages+json` holds up to 1,000 messages: all of them are kept or none.
+#[utoipa::path(post, path = "/api/v1/topics/{topic}/messages", operation_id = "topics.sendMessages", tag = "topics", params(("topic" = String, Path, description = "the topic")),
+    request_body(content((Option<serde_json::Value> = "application/json"), (SendMessages = "application/vnd.faas.messages+json")), description = "one message of at most 256 KB with its attributes, or a batch"), responses(
     (status = 202, body = SentMessages),
     (status = 429, description = "too many messages of the topic wait", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "too many messages of the project wait", body = Problem, content_type = "application/problem+json"),
@@ -56,13 +39,26 @@ pub(crate) async fn send_messages(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
-    Json(body): Json<SendMessages>,
+    request: Request,
 ) -> Result<impl IntoResponse, HandlerError> {
     let topic = topic_name(&name)?;
-    let messages = body.messages.into_iter().enumerate();
-    let messages = messages.map(|(index, message)| outgoing(index, message)).collect::<Result<Vec<_>, _>>()?;
+    let messages = if is_batch(request.headers()) {
+        let Json(SendMessages { messages }) = Json::from_request(request, &()).await?;
+        messages.into_iter().enumerate().map(|(index, message)| outgoing(index, message)).collect::<Result<_, _>>()?
+    } else {
+        let (parts, body) = request.into_parts();
+        let body = read_body(&parts.headers, body, limits::MESSAGE_MAX as u64).await?;
+        let content_type = parts.headers.get(CONTENT_TYPE).map(text);
+        vec![OutgoingMessage { body, content_type, attributes: attributes(&parts.headers)? }]
+    };
     let ids = state.engine.triggers.send(caller.project, &topic, messages).await?;
-    Ok(sent(&topic, &ids))
+    let ids = ids.iter().map(ToString::to_string).collect();
+    Ok((StatusCode::ACCEPTED, Json(SentMessages { topic: topic.to_string(), ids })))
+}
+
+fn is_batch(headers: &HeaderMap) -> bool {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(BATCH))
 }
 
 /// Lists the topics that have messages or subscribers, by name; at most 1,000.
@@ -76,7 +72,7 @@ pub(crate) async fn list_topics(
 }
 
 /// Shows how much waits in a topic, and for whom.
-#[utoipa::path(get, path = "/api/v1/topics/{name}", operation_id = "topics.get", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
+#[utoipa::path(get, path = "/api/v1/topics/{topic}", operation_id = "topics.get", tag = "topics", params(("topic" = String, Path, description = "the topic")), responses(
     (status = 200, body = TopicView),
     (status = 404, description = "no messages and no subscribers", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -96,7 +92,7 @@ pub(crate) async fn get_topic(
 }
 
 /// Forgets the messages of a topic. Those that are part of a run stay with it, and subscribers stay.
-#[utoipa::path(delete, path = "/api/v1/topics/{name}", operation_id = "topics.purge", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
+#[utoipa::path(delete, path = "/api/v1/topics/{topic}/messages", operation_id = "topics.purgeMessages", tag = "topics", params(("topic" = String, Path, description = "the topic")), responses(
     (status = 200, body = PurgedTopic),
     (status = 404, description = "no messages and no subscribers", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -112,11 +108,6 @@ pub(crate) async fn purge_topic(
 
 fn topic_name(text: &str) -> Result<TopicName, Fault> {
     text.parse().map_err(|error: faas_types::InvalidName| Fault::new(Code::BadRequest, error.to_string()))
-}
-
-fn sent(topic: &TopicName, ids: &[faas_types::MessageId]) -> impl IntoResponse + use<> {
-    let ids = ids.iter().map(ToString::to_string).collect();
-    (StatusCode::ACCEPTED, Json(SentMessages { topic: topic.to_string(), ids }))
 }
 
 fn attributes(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Fault> {

@@ -1,4 +1,4 @@
-//! `/api/v1/functions/{id}/triggers`.
+//! `/api/v1/functions/{function}/triggers`.
 
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
@@ -45,7 +45,7 @@ pub(crate) async fn list_all_triggers(
 }
 
 /// Lists the triggers of a function that have a name, by name. Those of type `http` are in its settings.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers", operation_id = "triggers.list", tag = "triggers", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/triggers", operation_id = "triggers.list", tag = "triggers", params(("function" = String, Path, description = "name or id")), responses(
     (status = 200, body = TriggerList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -61,7 +61,7 @@ pub(crate) async fn list_triggers(
 }
 
 /// Adds a trigger; deployments leave it alone. A webhook's secret is in this answer and nowhere else.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers", operation_id = "triggers.create", tag = "triggers", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/triggers", operation_id = "triggers.create", tag = "triggers", params(("function" = String, Path, description = "name or id")),
     request_body = AddTrigger, responses(
     (status = 201, body = TriggerWithSecret, headers(("Location" = String, description = "the path of what was made"))),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
@@ -87,8 +87,8 @@ pub(crate) async fn add_trigger(
 }
 
 /// Shows a trigger.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}", operation_id = "triggers.get", tag = "triggers",
-    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/triggers/{trigger}", operation_id = "triggers.get", tag = "triggers",
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name")), responses(
     (status = 200, body = TriggerView),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -102,8 +102,8 @@ pub(crate) async fn get_trigger(
 }
 
 /// Switches a trigger on or off. Deployments leave that as it is.
-#[utoipa::path(patch, path = "/api/v1/functions/{id}/triggers/{name}", operation_id = "triggers.update", tag = "triggers",
-    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
+#[utoipa::path(patch, path = "/api/v1/functions/{function}/triggers/{trigger}", operation_id = "triggers.update", tag = "triggers",
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name")),
     request_body = UpdateTrigger, responses(
     (status = 200, body = TriggerView),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
@@ -122,8 +122,8 @@ pub(crate) async fn update_trigger(
 }
 
 /// Removes a trigger that was added by hand.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/triggers/{name}", operation_id = "triggers.delete", tag = "triggers",
-    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{function}/triggers/{trigger}", operation_id = "triggers.delete", tag = "triggers",
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "it is of the manifest", body = Problem, content_type = "application/problem+json"),
@@ -139,8 +139,8 @@ pub(crate) async fn remove_trigger(
 }
 
 /// Gives a webhook another secret. The one before stays good for a while, so that the sender can be changed.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/rotate", operation_id = "triggers.rotateSecret", tag = "triggers",
-    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/triggers/{trigger}/rotate-secret", operation_id = "triggers.rotateSecret", tag = "triggers",
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name")),
     request_body = RotateSecret, responses(
     (status = 200, body = TriggerWithSecret),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
@@ -163,8 +163,8 @@ pub(crate) async fn rotate_secret(
 }
 
 /// Fires a trigger once, now. A webhook gets the body as a delivery that is signed with its current secret.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/test", operation_id = "triggers.test", tag = "triggers",
-    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
+#[utoipa::path(post, path = "/api/v1/functions/{function}/triggers/{trigger}/test", operation_id = "triggers.test", tag = "triggers",
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name")),
     request_body(content = Option<serde_json::Value>, description = "what is delivered", content_type = "application/json"), responses(
     (status = 202, body = TestedTrigger),
     (status = "4XX", description = "it cannot be fired", body = Problem, content_type = "application/problem+json"),
@@ -184,8 +184,8 @@ pub(crate) async fn test_trigger(
 }
 
 /// Tells when a schedule fires next; empty for other triggers and for one that is switched off.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}/next", operation_id = "triggers.listNextFires", tag = "triggers",
-    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name"), Count), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/triggers/{trigger}/next", operation_id = "triggers.listNextFires", tag = "triggers",
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name"), Count), responses(
     (status = 200, body = NextFires),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
 ))]

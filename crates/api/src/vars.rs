@@ -1,11 +1,11 @@
-//! `/api/v1/functions/{id}/env` and `/api/v1/vars`.
+//! `/api/v1/functions/{function}/vars` and `/api/v1/vars`.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use faas_engine::{EffectiveVar, FunctionEntry, VarSource};
-use faas_proto::rest::{Problem, SetVars, VarList, VarView};
-use faas_types::{Fault, Stage, secret_refs};
+use faas_proto::rest::{Problem, SetVar, SetVars, VarList, VarView};
+use faas_types::{Fault, Reason, Stage, secret_refs};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 
@@ -13,8 +13,8 @@ use crate::secrets::OfStage;
 use crate::state::ApiState;
 
 /// Lists the vars that instances of a function see, each with where it comes from.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/env", operation_id = "functionVars.list", tag = "vars",
-    params(("id" = String, Path, description = "name or id"), OfStage), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/vars", operation_id = "functionVars.list", tag = "vars",
+    params(("function" = String, Path, description = "name or id"), OfStage), responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -29,8 +29,8 @@ pub(crate) async fn list_vars(
 }
 
 /// Sets vars of a function in a stage; others stay. New instances see them and present ones are replaced.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/env", operation_id = "functionVars.set", tag = "vars",
-    params(("id" = String, Path, description = "name or id"), OfStage), request_body = SetVars, responses(
+#[utoipa::path(patch, path = "/api/v1/functions/{function}/vars", operation_id = "functionVars.update", tag = "vars",
+    params(("function" = String, Path, description = "name or id"), OfStage), request_body = SetVars, responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -47,9 +47,29 @@ pub(crate) async fn set_vars(
     Ok(Json(view(&state, &entry, of.stage).await?))
 }
 
+/// Sets one var of a function in a stage.
+#[utoipa::path(put, path = "/api/v1/functions/{function}/vars/{var}", operation_id = "functionVars.set", tag = "vars",
+    params(("function" = String, Path, description = "name or id"), ("var" = String, Path, description = "the var's name"), OfStage), request_body = SetVar, responses(
+    (status = 200, body = VarView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn set_var(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, key)): PathParams<(String, String)>,
+    QueryParams(of): QueryParams<OfStage>,
+    Json(body): Json<SetVar>,
+) -> Result<Json<VarView>, HandlerError> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let vars = BTreeMap::from([(key.clone(), body.value)]);
+    let entry = state.engine.vars.set_for_function(&entry, of.stage, vars).await?;
+    Ok(Json(row_of(view(&state, &entry, of.stage).await?, &key)?))
+}
+
 /// Removes a var that was set through the API for a stage.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/env/{key}", operation_id = "functionVars.delete", tag = "vars",
-    params(("id" = String, Path, description = "name or id"), ("key" = String, Path, description = "the var's name"), OfStage), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{function}/vars/{var}", operation_id = "functionVars.delete", tag = "vars",
+    params(("function" = String, Path, description = "name or id"), ("var" = String, Path, description = "the var's name"), OfStage), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or var", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -76,7 +96,7 @@ pub(crate) async fn list_stage_vars(
 }
 
 /// Sets vars of a stage for every function of the project; others stay. A function's own and its manifest's win.
-#[utoipa::path(post, path = "/api/v1/vars", operation_id = "vars.set", tag = "vars", params(OfStage), request_body = SetVars, responses(
+#[utoipa::path(patch, path = "/api/v1/vars", operation_id = "vars.update", tag = "vars", params(OfStage), request_body = SetVars, responses(
     (status = 200, body = VarList),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -90,9 +110,26 @@ pub(crate) async fn set_stage_vars(
     Ok(Json(list(state.engine.vars.of_stage(caller.project, of.stage))))
 }
 
+/// Sets one var of a stage for every function of the project.
+#[utoipa::path(put, path = "/api/v1/vars/{var}", operation_id = "vars.set", tag = "vars",
+    params(("var" = String, Path, description = "the var's name"), OfStage), request_body = SetVar, responses(
+    (status = 200, body = VarView),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn set_stage_var(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(key): PathParams<String>,
+    QueryParams(of): QueryParams<OfStage>,
+    Json(body): Json<SetVar>,
+) -> Result<Json<VarView>, HandlerError> {
+    state.engine.vars.set_for_stage(caller.project, of.stage, BTreeMap::from([(key.clone(), body.value)])).await?;
+    Ok(Json(row_of(list(state.engine.vars.of_stage(caller.project, of.stage)), &key)?))
+}
+
 /// Removes a var of a stage.
-#[utoipa::path(delete, path = "/api/v1/vars/{key}", operation_id = "vars.delete", tag = "vars",
-    params(("key" = String, Path, description = "the var's name"), OfStage), responses(
+#[utoipa::path(delete, path = "/api/v1/vars/{var}", operation_id = "vars.delete", tag = "vars",
+    params(("var" = String, Path, description = "the var's name"), OfStage), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "the stage itself has no such var", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -105,6 +142,12 @@ pub(crate) async fn delete_stage_var(
 ) -> Result<StatusCode, HandlerError> {
     state.engine.vars.unset_for_stage(caller.project, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The row of a var that was just set.
+fn row_of(list: VarList, key: &str) -> Result<VarView, Fault> {
+    let found = list.vars.into_iter().find(|var| var.key == key);
+    found.ok_or_else(|| Fault::new(Reason::ChangedMeanwhile, format!("`{key}` was removed meanwhile")))
 }
 
 async fn view(state: &ApiState, entry: &FunctionEntry, stage: Stage) -> Result<VarList, Fault> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_proto::rest::{BuildLogView, BundleFileBody, Problem, VersionFiles};
-use faas_types::{BundleFile, Fault, ProjectId, Reason, VersionRecord};
+use faas_types::{BundleFile, Fault, ProjectId, VersionRecord};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use serde::Deserialize;
@@ -25,8 +25,8 @@ pub(crate) struct FileQuery {
 }
 
 /// Lists the files of a version.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/files", operation_id = "versions.listFiles", tag = "functions", params(
-    ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}/files", operation_id = "versions.listFiles", tag = "functions", params(
+    ("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias")), responses(
     (status = 200, body = VersionFiles),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -45,8 +45,8 @@ pub(crate) async fn version_files(
 }
 
 /// Reads one file of a version, as it was uploaded.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/file", operation_id = "versions.getFile", tag = "functions", params(
-    ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`"), FileQuery), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}/file", operation_id = "versions.getFile", tag = "functions", params(
+    ("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias"), FileQuery), responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 404, description = "no such function, version or file", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -62,8 +62,8 @@ pub(crate) async fn version_file(
 }
 
 /// Shows what a version wrote while it was checked.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/log", operation_id = "versions.getBuildLog", tag = "functions", params(
-    ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}/log", operation_id = "versions.getBuildLog", tag = "functions", params(
+    ("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias")), responses(
     (status = 200, body = BuildLogView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -78,14 +78,5 @@ pub(crate) async fn build_log(
 
 async fn find(state: &ApiState, project: ProjectId, id: &str, version: &str) -> Result<Arc<VersionRecord>, Fault> {
     let entry = state.engine.catalog().find(project, id)?;
-    let number = match version {
-        "live" => entry.live_version(),
-        number => number.parse().ok(),
-    };
-    let Some(number) = number else {
-        let shown: String = version.chars().take(40).collect();
-        let message = format!("`{}` has no version `{shown}`", entry.record.name);
-        return Err(Fault::new(Reason::VersionNotFound, message).with_hint("name one by its number, or `live`"));
-    };
-    state.engine.catalog().version(&entry, number).await
+    state.engine.deployments.find_version(&entry, version).await
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/functions/{id}/versions` and the events that moved aliases.
+//! `/api/v1/functions/{function}/versions` and the events that moved aliases.
 
 use axum::extract::State;
 use faas_engine::FileChangeKind;
@@ -26,7 +26,7 @@ pub(crate) struct Rows {
 }
 
 /// Lists a function's versions, newest first.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", operation_id = "versions.list", tag = "functions", params(("id" = String, Path, description = "name or id"), Rows), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions", operation_id = "versions.list", tag = "functions", params(("function" = String, Path, description = "name or id"), Rows), responses(
     (status = 200, body = VersionList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -49,37 +49,47 @@ fn rows_of(rows: &Rows) -> Result<usize, Fault> {
     Ok(page::limit(rows.limit.or(Some(limits::PAGE_MAX)))? as usize)
 }
 
+/// Which version to compare with.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Comparison {
+    /// The earlier version, as in a path: a number, an id (`ver_…`), or an alias.
+    #[param(max_length = 80, example = "1")]
+    against: String,
+}
+
 /// Shows a version.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{number}", operation_id = "versions.get", tag = "functions",
-    params(("id" = String, Path, description = "name or id"), ("number" = u32, Path, description = "the version's number")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}", operation_id = "versions.get", tag = "functions",
+    params(("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias")), responses(
     (status = 200, body = VersionView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn get_version(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-    PathParams((id, number)): PathParams<(String, u32)>,
+    PathParams((id, version)): PathParams<(String, String)>,
 ) -> Result<Json<VersionView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let version = state.engine.catalog().version(&entry, number).await?;
+    let version = state.engine.deployments.find_version(&entry, &version).await?;
     let manifest = version_rows(&entry.record.name, &version);
     Ok(Json(VersionView { manifest, ..version_view(&entry, &version) }))
 }
 
-/// Tells what two versions differ in: files, and keys of the manifest.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{from}/diff/{to}", operation_id = "versions.diff", tag = "functions",
-    params(("id" = String, Path, description = "name or id"), ("from" = u32, Path, description = "the first version"), ("to" = u32, Path, description = "the second one")), responses(
+/// Compares a version with another one: files, and keys of the manifest.
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}/diff", operation_id = "versions.diff", tag = "functions",
+    params(("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "the later version: a number, an id (`ver_…`), or an alias"), Comparison), responses(
     (status = 200, body = VersionDiff),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn diff_versions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-    PathParams((id, from, to)): PathParams<(String, u32, u32)>,
+    PathParams((id, version)): PathParams<(String, String)>,
+    QueryParams(comparison): QueryParams<Comparison>,
 ) -> Result<Json<VersionDiff>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let before = state.engine.catalog().version(&entry, from).await?;
-    let after = state.engine.catalog().version(&entry, to).await?;
+    let before = state.engine.deployments.find_version(&entry, &comparison.against).await?;
+    let after = state.engine.deployments.find_version(&entry, &version).await?;
     let changes = state.engine.bundles().changed_files(&before, &after).await?;
     let files = changes.into_iter().map(|change| FileChangeView {
         path: change.path,
@@ -94,11 +104,12 @@ pub(crate) async fn diff_versions(
     });
     let files = files.collect();
     let settings = changed_settings(&before, &after);
-    Ok(Json(VersionDiff { function: entry.record.name.to_string(), from, to, files, settings }))
+    let function = entry.record.name.to_string();
+    Ok(Json(VersionDiff { function, from: before.number, to: after.number, files, settings }))
 }
 
 /// Lists what moved a function's aliases, newest first: deployments, rollbacks, and steps of the platform.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/deployments", operation_id = "deployments.list", tag = "deployments", params(("id" = String, Path, description = "name or id"), Rows), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.list", tag = "deployments", params(("function" = String, Path, description = "name or id"), Rows), responses(
     (status = 200, body = MoveList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -13,7 +13,7 @@ use faas_ingress::{ASYNC_PREFIX, HOOKS_PREFIX, Ingress, PREFIX};
 use faas_web::Inbound;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tower::ServiceExt;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -72,7 +72,7 @@ impl PlaneRouter {
         if uri.path().starts_with(HOOKS_PREFIX) {
             return Box::pin(self.ingress.deliver(inbound.into_request())).await;
         }
-        if has_short_form(uri.path()) {
+        if has_short_form(&inbound.head.method, uri.path()) {
             *uri = below_api(uri);
         }
         match Box::pin(self.api.clone().oneshot(inbound.into_request())).await {
@@ -122,10 +122,22 @@ fn is_of_this_machine(host: &str) -> bool {
     host.is_empty() || name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The routes of functions and topics and the one for events also answer without `/api/v1`.
-fn has_short_form(path: &str) -> bool {
-    let is_below = |start| path.strip_prefix(start).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
-    path == "/events" || is_below("/functions") || is_below("/topics")
+/// Thirteen routes of functions also answer without `/api/v1`.
+fn has_short_form(method: &Method, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/functions") else { return false };
+    let parts: Vec<&str> = rest.split('/').skip(1).collect();
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let shape = (method, parts.as_slice());
+    (rest.is_empty() || rest.starts_with('/'))
+        && parts.iter().all(|part| !part.is_empty())
+        && matches!(
+            shape,
+            ("GET" | "POST", [])
+                | ("GET" | "PUT" | "DELETE", [_])
+                | ("POST", [_, "deploy" | "rollback" | "invoke" | "env"])
+                | ("GET", [_, "logs" | "metrics" | "env"])
+                | ("DELETE", [_, "env", _])
+        )
 }
 
 fn below_api(uri: &Uri) -> Uri {
@@ -152,11 +164,41 @@ mod tests {
     }
 
     #[test]
-    fn functions_answer_with_and_without_the_prefix() {
+    fn thirteen_routes_answer_without_the_prefix() {
+        let bare = [
+            "GET /functions",
+            "POST /functions",
+            "GET /functions/hello",
+            "PUT /functions/hello",
+            "DELETE /functions/hello",
+            "POST /functions/hello/deploy",
+            "POST /functions/hello/rollback",
+            "POST /functions/hello/invoke",
+            "GET /functions/hello/logs",
+            "GET /functions/hello/metrics",
+            "GET /functions/hello/env",
+            "POST /functions/hello/env",
+            "DELETE /functions/hello/env/KEY",
+        ];
+        let is_bare = |line: &str| {
+            let (method, path) = line.split_once(' ').expect("two words");
+            has_short_form(&method.parse().expect("a method"), path)
+        };
+        assert!(bare.into_iter().all(is_bare));
+        for line in [
+            "PATCH /functions/hello",
+            "GET /functions/",
+            "GET /functions/hello/",
+            "GET /functions/hello/versions",
+            "GET /functionsx",
+            "GET /topics/orders",
+            "POST /events",
+            "PATCH /functions/hello/env",
+            "DELETE /functions/hello/env/KEY/x",
+        ] {
+            assert!(!is_bare(line), "{line}");
+        }
         let uri: Uri = "/functions/hello/logs?limit=3".parse().expect("valid");
-        assert!(has_short_form(uri.path()) && has_short_form("/events"));
-        assert!(has_short_form("/topics/orders") && !has_short_form("/topicsx"));
-        assert!(!has_short_form("/functionsx") && !has_short_form("/events/x"));
         assert_eq!(below_api(&uri).to_string(), "/api/v1/functions/hello/logs?limit=3");
     }
 }

@@ -5,10 +5,9 @@ use faas_devloop::{dev, test};
 use faas_terminal::global_args::GlobalArgs;
 
 use crate::commands::{
-    aliases, api, cache, callbacks, canaries, completion, dead_letters, deploy, deployments, deps, doctor,
-    environments, events, explain, functions, gc, git, init, invoke, keys, layers, login, logs, network, pending,
-    profiles, rollback, runs, secrets, settings, status, topics, triggers, up, upload_policy, validate, vars, version,
-    versions,
+    aliases, api, cache, callbacks, completion, dead_letters, deploy, deployments, deps, doctor, environments, events,
+    explain, functions, gc, git, init, invoke, keys, layers, login, logs, network, pending, profiles, rollback,
+    rollouts, runs, secrets, settings, status, topics, triggers, up, upload_policy, validate, vars, version, versions,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -58,13 +57,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  faas aliases list hello\n  faas aliases set hello live 4=90 5=10"
     )]
     Aliases(aliases::AliasesCommand),
-    /// Watch, promote or abort the trial of a new version
+    /// Watch, promote or abort the gradual rollout of a version
     #[command(
-        aliases = ["canary", "rollout", "rollouts"],
+        aliases = ["rollout", "canary", "canaries"],
         subcommand,
-        after_help = "Examples:\n  faas canaries get hello\n  faas canaries abort hello"
+        after_help = "Examples:\n  faas rollouts get hello\n  faas rollouts abort hello"
     )]
-    Canaries(canaries::CanariesCommand),
+    Rollouts(rollouts::RolloutsCommand),
     /// Publish, list, show and delete shared layers
     #[command(
         alias = "layer",

@@ -9,10 +9,9 @@ use faas_terminal::session::Session;
 use crate::ServerCommands;
 use crate::args::{Cli, Command};
 use crate::commands::{
-    aliases, api, cache, callbacks, canaries, completion, dead_letters, deploy, deployments, deps, doctor,
-    environments, events, explain, functions, gc, git, init, invoke, keys, layers, login, logs, network, pending,
-    profiles, rollback, runs, secrets, settings, status, topics, triggers, up, upload_policy, validate, vars, version,
-    versions,
+    aliases, api, cache, callbacks, completion, dead_letters, deploy, deployments, deps, doctor, environments, events,
+    explain, functions, gc, git, init, invoke, keys, layers, login, logs, network, pending, profiles, rollback,
+    rollouts, runs, secrets, settings, status, topics, triggers, up, upload_policy, validate, vars, version, versions,
 };
 
 /// Runs a command. An error still has to be printed; an exit code says all.
@@ -35,7 +34,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Aliases(command) => aliases::run(command, session).await?,
         Command::Versions(command) => versions::run(command, session).await?,
         Command::Deployments(command) => deployments::run(command, session).await?,
-        Command::Canaries(command) => canaries::run(command, session).await?,
+        Command::Rollouts(command) => rollouts::run(command, session).await?,
         Command::Invoke(args) => return Box::pin(invoke::run(args, session, server)).await,
         Command::Runs(args) => return Box::pin(runs::run(args, session)).await,
         Command::DeadLetters(command) => Box::pin(dead_letters::run(command, session)).await?,

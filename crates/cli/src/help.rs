@@ -10,7 +10,7 @@ use crate::habits;
 /// Every visible command, in the groups that `faas --help` shows.
 pub(crate) const GROUPS: [(&str, &[&str]); 8] = [
     ("Build", &["init", "dev", "test", "validate", "deps"]),
-    ("Ship", &["deploy", "rollback", "functions", "versions", "deployments", "aliases", "canaries", "layers", "git"]),
+    ("Ship", &["deploy", "rollback", "functions", "versions", "deployments", "aliases", "rollouts", "layers", "git"]),
     ("Run", &["invoke", "runs", "logs", "triggers", "events", "topics", "dead-letters"]),
     ("Sandboxes", &["network"]),
     ("Configure", &["vars", "secrets", "settings"]),

@@ -22,7 +22,7 @@ const GUIDES: [(&str, &str); 20] = [
     ("versions", "[Versions](guides/versions.md)"),
     ("deployments", "[Versions](guides/versions.md)"),
     ("aliases", "[Versions](guides/versions.md)"),
-    ("canaries", "[Versions](guides/versions.md)"),
+    ("rollouts", "[Versions](guides/versions.md)"),
     ("layers", "[Layers](guides/layers.md)"),
     ("git", "[Deploying by git push](guides/git.md)"),
     ("runs", "[Runs and logs](guides/runs-and-logs.md)"),

@@ -47,7 +47,7 @@ const MEANINGS: [&[&str]; 26] = [
 ];
 /// How a canary begins, since no command begins one.
 const CANARY: &str = "a canary is a setting: add [canary] with `steps` to faas.toml and deploy, then watch it with \
-                      `faas canaries get NAME`; to split calls by hand: faas aliases set NAME live 3=90 4=10";
+                      `faas rollouts get NAME`; to split calls by hand: faas aliases set NAME live 3=90 4=10";
 /// Where a secret's value comes from.
 const SECRET: &str = "a secret's value is not an argument, where other users and the shell's history see it: leave it out and \
                       type it when asked, or pipe it: printf %s \"$VALUE\" | faas secrets set NAME";
@@ -211,7 +211,7 @@ pub(crate) fn explain(error: &clap::Error, args: &[OsString]) -> Option<Failure>
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand)?;
             let failure = Failure::usage(format!("`{}` is not a command of `{}`", visible(word), place.path()));
-            if place.path[1..] == ["canaries"] && ["start", "begin", "create", "new", "set", "add"].contains(&word) {
+            if place.path[1..] == ["rollouts"] && ["start", "begin", "create", "new", "set", "add"].contains(&word) {
                 return Some(failure.with_hint(CANARY));
             }
             if place.path[1..] == ["runs"] && place.called("run") {
@@ -338,7 +338,7 @@ mod tests {
             ("faas triggers qwertz", "`faas triggers list qwertz`"),
             ("faas versions greet", "`faas versions list greet`"),
             ("faas redrive run_1", "`faas dead-letters redrive run_1`"),
-            ("faas promote greet", "`faas canaries promote greet`"),
+            ("faas promote greet", "`faas rollouts promote greet`"),
             ("faas undo", "`faas rollback`"),
             ("faas canary start greet", "[canary]"),
             ("faas undeploy greet", "`faas functions delete greet`"),

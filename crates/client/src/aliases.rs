@@ -1,7 +1,7 @@
-//! Aliases, versions and canaries of a function.
+//! Aliases, versions and rollouts of a function.
 
 use faas_proto::rest::{
-    AliasList, AliasView, CanaryView, DeploymentView, EndCanary, MoveList, SetAlias, VersionDiff, VersionView,
+    AliasList, AliasView, DeploymentView, EndRollout, MoveList, RolloutView, SetAlias, VersionDiff, VersionView,
 };
 use reqwest::Method;
 
@@ -50,7 +50,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn diff(&self, function: &str, from: u32, to: u32) -> Result<VersionDiff, ClientError> {
-        self.get(&path(function, &format!("/versions/{from}/diff/{to}"))?, &()).await
+        self.get(&path(function, &format!("/versions/{to}/diff"))?, &[("against", from)]).await
     }
 
     /// Everything that moved a function's aliases, newest first.
@@ -74,23 +74,23 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn canary(&self, function: &str) -> Result<CanaryView, ClientError> {
-        self.get(&path(function, "/canary")?, &()).await
+    pub async fn rollout(&self, function: &str) -> Result<RolloutView, ClientError> {
+        self.get(&path(function, "/rollout")?, &()).await
     }
 
     /// Lets it take every call now.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn promote_canary(&self, function: &str, body: &EndCanary) -> Result<DeploymentView, ClientError> {
-        self.send(Method::POST, &path(function, "/canary/promote")?, body).await
+    pub async fn promote_rollout(&self, function: &str, body: &EndRollout) -> Result<DeploymentView, ClientError> {
+        self.send(Method::POST, &path(function, "/rollout/promote")?, body).await
     }
 
     /// Gives it no more calls.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn abort_canary(&self, function: &str, body: &EndCanary) -> Result<DeploymentView, ClientError> {
-        self.send(Method::POST, &path(function, "/canary/abort")?, body).await
+    pub async fn abort_rollout(&self, function: &str, body: &EndRollout) -> Result<DeploymentView, ClientError> {
+        self.send(Method::POST, &path(function, "/rollout/abort")?, body).await
     }
 }

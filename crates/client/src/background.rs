@@ -164,7 +164,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn redrive_all(&self, filter: &DeadLetterFilter) -> Result<RedriveReport, ClientError> {
-        self.send(Method::POST, "api/v1/dead-letters/redrive", filter).await
+        self.send(Method::POST, "api/v1/dead-letters/actions/redrive", filter).await
     }
 
     /// Forgets one dead letter.
@@ -180,7 +180,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn purge_all(&self, filter: &DeadLetterFilter) -> Result<PurgeReport, ClientError> {
-        self.send(Method::POST, "api/v1/dead-letters/purge", filter).await
+        self.send(Method::POST, "api/v1/dead-letters/actions/purge", filter).await
     }
 }
 

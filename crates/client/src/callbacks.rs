@@ -5,7 +5,7 @@ use reqwest::Method;
 
 use crate::{Client, ClientError};
 
-const SECRET: &str = "api/v1/callbacks/secret";
+const SECRET: &str = "api/v1/settings/callback-secret";
 
 // === impl Client ===
 
@@ -23,6 +23,6 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn rotate_callback_secret(&self, body: &RotateCallbackSecret) -> Result<NewCallbackSecret, ClientError> {
-        self.send(Method::POST, SECRET, body).await
+        self.send(Method::POST, &format!("{SECRET}/rotate"), body).await
     }
 }

@@ -137,7 +137,7 @@ impl Client {
         let expires = expires.map(|span| span.to_string());
         let ManifestBody { manifest, origins } = manifest;
         let body = DeployRequest { manifest, origins, files, note, alias, preview, expires };
-        let request = self.request(Method::POST, &path(function, "/deploy")?)?;
+        let request = self.request(Method::POST, &path(function, "/deployments")?)?;
         self.read_told(request.timeout(DEPLOY_TIMEOUT).json(&body), told).await
     }
 
@@ -154,7 +154,7 @@ impl Client {
         // Each is loaded in a sandbox, one after the other.
         let patience = DEPLOY_TIMEOUT.saturating_mul(u32::try_from(functions.len()).unwrap_or(u32::MAX));
         let body = DeployGroupRequest { functions, note };
-        let request = self.request(Method::POST, "api/v1/deployments")?;
+        let request = self.request(Method::POST, "api/v1/deployment-groups")?;
         self.read_told(request.timeout(patience).json(&body), told).await
     }
 
@@ -163,7 +163,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn rollback_group(&self, id: &str, note: Option<String>) -> Result<DeploymentGroupView, ClientError> {
-        let path = format!("api/v1/deployments/{}/rollback", segment(id)?);
+        let path = format!("api/v1/deployment-groups/{}/rollback", segment(id)?);
         self.send(Method::POST, &path, &RollbackGroupRequest { note }).await
     }
 

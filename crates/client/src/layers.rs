@@ -1,6 +1,6 @@
 //! Layers of installed packages.
 
-use faas_proto::rest::{LayerList, LayerView};
+use faas_proto::rest::{PackageLayerList, PackageLayerView};
 use reqwest::Method;
 
 use crate::client::segment;
@@ -13,15 +13,15 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn layers(&self) -> Result<LayerList, ClientError> {
-        self.get("api/v1/layers", &()).await
+    pub async fn layers(&self) -> Result<PackageLayerList, ClientError> {
+        self.get("api/v1/package-layers", &()).await
     }
 
     /// A layer with all its packages.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn layer(&self, id: &str) -> Result<LayerView, ClientError> {
+    pub async fn layer(&self, id: &str) -> Result<PackageLayerView, ClientError> {
         self.get(&path(id)?, &()).await
     }
 
@@ -35,5 +35,5 @@ impl Client {
 }
 
 fn path(id: &str) -> Result<String, ClientError> {
-    Ok(format!("api/v1/layers/{}", segment(id)?))
+    Ok(format!("api/v1/package-layers/{}", segment(id)?))
 }

@@ -1,7 +1,7 @@
 //! Layers that people name.
 
 use faas_proto::rest::{
-    DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, PublishLayer, RemovedLayer,
+    DeployPlan, DeployPlanRequest, LayerList, LayerVersionList, LayerVersionView, PublishLayer, RemovedLayer,
 };
 use faas_types::LayerRef;
 use reqwest::Method;
@@ -17,8 +17,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn named_layers(&self) -> Result<NamedLayerList, ClientError> {
-        self.get("api/v1/named-layers", &()).await
+    pub async fn named_layers(&self) -> Result<LayerList, ClientError> {
+        self.get("api/v1/layers", &()).await
     }
 
     /// The versions of a named layer, newest first.
@@ -26,7 +26,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn layer_versions(&self, name: &str) -> Result<LayerVersionList, ClientError> {
-        self.get(&path(name, "")?, &()).await
+        self.get(&path(name, "/versions")?, &()).await
     }
 
     /// A version of a named layer; the newest where the reference names none.
@@ -67,5 +67,5 @@ impl Client {
 }
 
 fn path(name: &str, below: &str) -> Result<String, ClientError> {
-    Ok(format!("api/v1/named-layers/{}{below}", segment(name)?))
+    Ok(format!("api/v1/layers/{}{below}", segment(name)?))
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use crate::{Client, ClientError};
 
-const POLICY: &str = "api/v1/preflight/policy";
+const POLICY: &str = "api/v1/settings/upload-policy";
 
 // === impl Client ===
 

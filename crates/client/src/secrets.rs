@@ -1,6 +1,6 @@
 //! Secrets: written, never read.
 
-use faas_proto::rest::{RekeyReport, RestoreSecret, SecretList, SecretView, SetSecret};
+use faas_proto::rest::{EncryptionKeyReport, RestoreSecret, SecretList, SecretView, SetSecret};
 use faas_types::Stage;
 use reqwest::Method;
 
@@ -57,9 +57,9 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn rekey(&self) -> Result<RekeyReport, ClientError> {
+    pub async fn rekey(&self) -> Result<EncryptionKeyReport, ClientError> {
         // Goes over every secret of the server, each with a write of its own.
-        let request = self.request(Method::POST, "api/v1/vault/rekey")?;
+        let request = self.request(Method::POST, "api/v1/system/encryption-key/rotate")?;
         self.read(request.timeout(std::time::Duration::from_secs(3_600))).await
     }
 }

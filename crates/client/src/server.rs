@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_proto::rest::{CollectReport, CollectRequest, HealthView, StatusView};
+use faas_proto::rest::{GcReport, GcRequest, HealthView, SystemView};
 use reqwest::Method;
 
 use crate::{Client, ClientError};
@@ -17,17 +17,17 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn status(&self) -> Result<StatusView, ClientError> {
-        self.get("api/v1/status", &()).await
+    pub async fn status(&self) -> Result<SystemView, ClientError> {
+        self.get("api/v1/system", &()).await
     }
 
     /// Removes the files and records that nothing needs any more, or tells what would go.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn collect(&self, dry_run: bool, now: bool) -> Result<CollectReport, ClientError> {
-        let request = self.request(Method::POST, "api/v1/collect")?;
-        self.read(request.timeout(COLLECT_TIMEOUT).json(&CollectRequest { dry_run, now })).await
+    pub async fn collect(&self, dry_run: bool, now: bool) -> Result<GcReport, ClientError> {
+        let request = self.request(Method::POST, "api/v1/system/gc")?;
+        self.read(request.timeout(COLLECT_TIMEOUT).json(&GcRequest { dry_run, now })).await
     }
 
     /// Whether the server lives; needs no key.

@@ -10,6 +10,9 @@ use reqwest::header::CONTENT_TYPE;
 use crate::client::segment;
 use crate::{Client, ClientError};
 
+/// The type of a body that holds several messages.
+const BATCH: &str = "application/vnd.faas.messages+json";
+
 /// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicMessage {
@@ -29,7 +32,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn send_message(&self, topic: &str, message: TopicMessage) -> Result<SentMessages, ClientError> {
-        let mut request = self.request(Method::POST, &path(topic)?)?.body(message.body);
+        let mut request = self.request(Method::POST, &messages(topic)?)?.body(message.body);
         if let Some(kind) = message.content_type {
             request = request.header(CONTENT_TYPE, kind);
         }
@@ -43,8 +46,10 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn send_messages(&self, topic: &str, messages: &SendMessages) -> Result<SentMessages, ClientError> {
-        self.send(Method::POST, &format!("{}/batch", path(topic)?), messages).await
+    pub async fn send_messages(&self, topic: &str, batch: &SendMessages) -> Result<SentMessages, ClientError> {
+        let body = serde_json::to_vec(batch).map_err(|error| ClientError::InvalidArgument(error.to_string()))?;
+        let request = self.request(Method::POST, &messages(topic)?)?.header(CONTENT_TYPE, BATCH);
+        self.read(request.body(body)).await
     }
 
     /// The topics of the project that have messages or subscribers.
@@ -68,10 +73,14 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn purge_topic(&self, topic: &str) -> Result<PurgedTopic, ClientError> {
-        self.read(self.request(Method::DELETE, &path(topic)?)?).await
+        self.read(self.request(Method::DELETE, &messages(topic)?)?).await
     }
 }
 
 fn path(topic: &str) -> Result<String, ClientError> {
     Ok(format!("api/v1/topics/{}", segment(topic)?))
+}
+
+fn messages(topic: &str) -> Result<String, ClientError> {
+    Ok(format!("{}/messages", path(topic)?))
 }

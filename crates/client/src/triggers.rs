@@ -73,7 +73,7 @@ impl Client {
         name: &str,
         body: &RotateSecret,
     ) -> Result<TriggerWithSecret, ClientError> {
-        self.send(Method::POST, &trigger(function, name, "/rotate")?, body).await
+        self.send(Method::POST, &trigger(function, name, "/rotate-secret")?, body).await
     }
 
     /// Fires a trigger once, now.

@@ -32,7 +32,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn set_vars(&self, function: Option<&str>, stage: Stage, body: &SetVars) -> Result<VarList, ClientError> {
-        self.read(self.request(Method::POST, &place(function)?)?.query(&of(stage)).json(body)).await
+        self.read(self.request(Method::PATCH, &place(function)?)?.query(&of(stage)).json(body)).await
     }
 
     /// Removes a var that was set for a function, or for a stage.
@@ -46,5 +46,5 @@ impl Client {
 }
 
 fn place(function: Option<&str>) -> Result<String, ClientError> {
-    function.map_or_else(|| Ok(STAGE.to_owned()), |name| path(name, "/env"))
+    function.map_or_else(|| Ok(STAGE.to_owned()), |name| path(name, "/vars"))
 }

@@ -159,7 +159,7 @@ impl Deployments {
 }
 
 fn no_canary(entry: &FunctionEntry) -> Fault {
-    Fault::new(Reason::CanaryNotFound, format!("no canary of `{}` is under way", entry.record.name))
+    Fault::new(Reason::RolloutNotFound, format!("no canary of `{}` is under way", entry.record.name))
         .with_hint("deploy a version whose manifest has a [canary] table")
 }
 

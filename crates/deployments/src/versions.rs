@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faas_catalog::FunctionEntry;
 use faas_ports::Collection;
-use faas_types::{Code, Fault, VersionRecord};
+use faas_types::{AliasName, Code, Fault, Reason, VersionId, VersionRecord};
 
 use crate::deployments::Deployments;
 
@@ -34,6 +34,28 @@ impl Deployments {
             }
         }
         Ok(versions)
+    }
+
+    /// A version as paths name it: by its number, its id, or an alias, of which the first version counts where it splits.
+    ///
+    /// # Errors
+    /// `FN_013` when the function has no such version; when the registry cannot be read.
+    pub async fn find_version(&self, entry: &FunctionEntry, text: &str) -> Result<Arc<VersionRecord>, Fault> {
+        let number = if let Ok(number) = text.parse() {
+            Some(number)
+        } else if let Ok(id) = text.parse::<VersionId>() {
+            let all = self.versions(entry, None, usize::MAX).await?;
+            all.iter().find(|version| version.id == id).map(|version| version.number)
+        } else {
+            let alias = text.parse::<AliasName>().ok();
+            alias.and_then(|name| Some(entry.record.aliases.get(&name)?.version))
+        };
+        let Some(number) = number else {
+            let (name, shown) = (&entry.record.name, text.chars().take(80).collect::<String>());
+            let fault = Fault::new(Reason::VersionNotFound, format!("`{name}` has no version `{shown}`"));
+            return Err(fault.with_hint("name one by its number, its id (ver_\u{2026}) or an alias such as `live`"));
+        };
+        self.deps.catalog.version(entry, number).await
     }
 
     /// The numbers of a function's versions, rising.

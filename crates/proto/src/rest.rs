@@ -24,8 +24,8 @@ mod trigger;
 mod var;
 
 pub use alias::{
-    AliasList, AliasTarget, AliasView, CanaryPolicyView, CanaryView, EndCanary, FileChangeView, MoveList, MoveView,
-    MoverView, SetAlias, SettingChangeView, SplitView, VersionDiff,
+    AliasList, AliasTarget, AliasView, CanaryPolicyView, EndRollout, FileChangeView, MoveList, MoveView, MoverView,
+    RolloutView, SetAlias, SettingChangeView, SplitView, VersionDiff,
 };
 pub use author::AuthorView;
 pub use background::{
@@ -33,7 +33,7 @@ pub use background::{
     ReplayRequest, ReplayVersion, RunInputView,
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
-pub use collect::{CollectReport, CollectRequest};
+pub use collect::{GcReport, GcRequest};
 pub use deploy::{
     BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployGroupRequest, DeployPlan,
     DeployPlanRequest, DeployRequest, DeploymentGroupView, DeploymentView, FunctionToDeploy, RollbackGroupRequest,
@@ -44,9 +44,9 @@ pub use function::{
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
-pub use layer::{LayerList, LayerView};
+pub use layer::{PackageLayerList, PackageLayerView};
 pub use log::{LogLineView, LogList};
-pub use named_layer::{LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView, PublishLayer, RemovedLayer};
+pub use named_layer::{LayerList, LayerVersionList, LayerVersionView, LayerView, PublishLayer, RemovedLayer};
 pub use network::{
     AddressDecisionView, DecisionView, EgressPolicyView, NetworkTestOutcome, NetworkTestView, NetworkUsageView,
     NetworkView, TestNetwork, UpdateNetwork,
@@ -55,12 +55,12 @@ pub use preflight::{PolicyView, ProjectPolicyView, SetPolicy};
 pub use problem::{FunctionFailure, Problem, RetryView};
 pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
-pub use secret::{RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
-pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
+pub use secret::{EncryptionKeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
+pub use server::{FeatureView, HealthView, RuntimeView, SystemView};
 pub use stream::StreamEvent;
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{
     AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,
     TriggerView, TriggerWithSecret, UpdateTrigger,
 };
-pub use var::{SetVars, VarList, VarView};
+pub use var::{SetVar, SetVars, VarList, VarView};

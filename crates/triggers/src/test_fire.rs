@@ -60,7 +60,8 @@ impl Triggers {
                 }
             }
             TriggerSettings::Queue(queue) => {
-                let hint = format!("use `faas topics send {}`, or POST /api/v1/topics/{}", queue.topic, queue.topic);
+                let hint =
+                    format!("use `faas topics send {}`, or POST /api/v1/topics/{}/messages", queue.topic, queue.topic);
                 Err(Fault::new(Code::BadRequest, "a queue trigger is tried by sending a message")
                     .with_hint(hint)
                     .into())

@@ -52,7 +52,7 @@ reasons! {
     /// No function has that name or id.
     FunctionNotFound = "function_not_found", FunctionNotFound, "list functions with GET /api/v1/functions";
     /// The function exists but has no deployed version.
-    FunctionNotDeployed = "function_not_deployed", FunctionNotFound, "deploy it with POST /api/v1/functions/{function}/deploy";
+    FunctionNotDeployed = "function_not_deployed", FunctionNotFound, "deploy it with POST /api/v1/functions/{function}/deployments";
     /// The function was deleted while the request used it.
     FunctionDeleted = "function_deleted", FunctionNotFound;
     /// The function ran past its timeout, or its reply was not taken within it.
@@ -122,7 +122,7 @@ reasons! {
     /// The function has no such alias.
     AliasNotFound = "alias_not_found", NotFound, "list aliases with GET /api/v1/functions/{function}/aliases";
     /// No canary of the function is under way.
-    CanaryNotFound = "canary_not_found", NotFound;
+    RolloutNotFound = "rollout_not_found", NotFound;
     /// No deployment group has that id.
     DeploymentGroupNotFound = "deployment_group_not_found", NotFound;
     /// The function has no such trigger.
@@ -132,7 +132,7 @@ reasons! {
     /// The topic has no messages and no subscribers.
     TopicNotFound = "topic_not_found", NotFound, "list topics with GET /api/v1/topics";
     /// No layer has that name, version or id.
-    LayerNotFound = "layer_not_found", NotFound, "list layers with GET /api/v1/named-layers and GET /api/v1/layers";
+    LayerNotFound = "layer_not_found", NotFound, "list layers with GET /api/v1/layers and GET /api/v1/package-layers";
     /// The var is not set there.
     VarNotFound = "var_not_found", NotFound;
     /// The secret, or its version, does not exist.
@@ -178,7 +178,7 @@ reasons! {
     /// The disk is full.
     StorageFull = "storage_full", StorageFull;
     /// The named runtime is not installed on the server.
-    RuntimeMissing = "runtime_missing", RuntimeMissing, "GET /api/v1/status lists the runtimes of this server";
+    RuntimeMissing = "runtime_missing", RuntimeMissing, "GET /api/v1/system lists the runtimes of this server";
     /// The path does not take that method.
     MethodNotAllowed = "method_not_allowed", MethodNotAllowed, "the header `Allow` names the methods it takes";
     /// A later release brings it.

@@ -3,7 +3,7 @@
 mod publish;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{LayerVersionView, LayerView, NamedLayerView};
+use faas_client::rest::{LayerVersionView, LayerView, PackageLayerView};
 use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
@@ -116,7 +116,7 @@ async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 /// A layer of packages, with what its installer wrote.
-fn packages(layer: &LayerView, session: &Session) -> anyhow::Result<()> {
+fn packages(layer: &PackageLayerView, session: &Session) -> anyhow::Result<()> {
     session.out.item(layer, layer_table)?;
     if session.out.format != Format::Table {
         return Ok(());
@@ -163,7 +163,7 @@ impl WhichLayer {
 
 const HEADINGS: [&str; 6] = ["LAYER", "RUNTIME", "SIZE", "HEAVIEST", "USED BY", "BUILT"];
 
-fn named_table(layers: &[NamedLayerView]) -> Table {
+fn named_table(layers: &[LayerView]) -> Table {
     let mut table = Table::with_headings(HEADINGS);
     for layer in layers {
         table.row([
@@ -178,7 +178,7 @@ fn named_table(layers: &[NamedLayerView]) -> Table {
     table
 }
 
-fn packages_table(layers: &[LayerView]) -> Table {
+fn packages_table(layers: &[PackageLayerView]) -> Table {
     let mut table = Table::with_headings(HEADINGS);
     for layer in layers {
         table.row([
@@ -224,7 +224,7 @@ pub(super) fn version_table(version: &LayerVersionView) -> Table {
     table
 }
 
-fn layer_table(layer: &LayerView) -> Table {
+fn layer_table(layer: &PackageLayerView) -> Table {
     let mut table = Table::of_properties();
     table.property("id", &layer.id);
     table.property("runtime", &layer.runtime);

@@ -1,7 +1,7 @@
 //! `faas status`
 
 use clap::Args;
-use faas_client::rest::StatusView;
+use faas_client::rest::SystemView;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
@@ -23,7 +23,7 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<()> {
     session.out.item(&status, |status| table(client.connection().endpoint(), status))
 }
 
-fn table(endpoint: &str, status: &StatusView) -> Table {
+fn table(endpoint: &str, status: &SystemView) -> Table {
     let missing: Vec<_> = status.features.iter().filter(|f| !f.enforced).map(|f| f.feature.as_str()).collect();
     let isolation = match missing[..] {
         [] => format!("level {}", status.isolation),

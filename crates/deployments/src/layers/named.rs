@@ -63,9 +63,22 @@ impl LayerCatalog {
     /// # Errors
     /// When the registry cannot be read.
     pub async fn list_named(&self, project: ProjectId) -> Result<Vec<KnownLayerName>, Fault> {
+        self.names_below(project, "versions/").await
+    }
+
+    /// One named layer.
+    ///
+    /// # Errors
+    /// `FN_013` for an unknown name.
+    pub async fn get_named(&self, project: ProjectId, name: &LayerName) -> Result<KnownLayerName, Fault> {
+        let found = self.names_below(project, &format!("versions/{name}/")).await?;
+        found.into_iter().next().ok_or_else(|| unknown(&LayerRef { name: name.clone(), version: None }))
+    }
+
+    async fn names_below(&self, project: ProjectId, prefix: &str) -> Result<Vec<KnownLayerName>, Fault> {
         let uses = self.named_uses(project).await?;
         let mut layers = BTreeMap::<LayerName, KnownLayerName>::new();
-        for record in self.stored(project, "versions/").await? {
+        for record in self.stored(project, prefix).await? {
             let users = uses.get(&(record.name.clone(), record.number));
             let layer = layers.entry(record.name.clone()).or_insert_with(|| KnownLayerName {
                 newest: record.clone(),

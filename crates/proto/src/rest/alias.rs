@@ -144,7 +144,7 @@ pub struct CanaryPolicyView {
 
 /// A version on its way to `live`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CanaryView {
+pub struct RolloutView {
     /// The function's name.
     pub function: String,
     /// The version.
@@ -170,7 +170,7 @@ pub struct CanaryView {
 /// How a trial is ended by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EndCanary {
+pub struct EndRollout {
     /// Why, for people.
     #[serde(default)]
     #[schema(max_length = 1000)]

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// A collection to begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct CollectRequest {
+pub struct GcRequest {
     /// Whether to tell only what would go.
     pub dry_run: bool,
     /// Whether the grace is not waited for: what nothing needs goes at once, but for what an upload, a deployment, a run that
@@ -16,7 +16,7 @@ pub struct CollectRequest {
 
 /// What a collection removed, or would remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CollectReport {
+pub struct GcReport {
     /// Whether nothing was removed.
     pub dry_run: bool,
     /// Stored files and lists of files.

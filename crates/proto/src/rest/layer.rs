@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 /// A layer of packages, shared by the functions that ask for the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LayerView {
+pub struct PackageLayerView {
     /// Its id.
     pub id: String,
     /// The runtime that it is for.
@@ -36,7 +36,7 @@ pub struct LayerView {
 
 /// The layers of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LayerList {
+pub struct PackageLayerList {
     /// The layers, the largest first.
-    pub layers: Vec<LayerView>,
+    pub layers: Vec<PackageLayerView>,
 }

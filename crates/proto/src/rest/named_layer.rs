@@ -71,7 +71,7 @@ pub struct LayerVersionList {
 
 /// A named layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NamedLayerView {
+pub struct LayerView {
     /// Its name.
     pub name: String,
     /// The number of its newest version.
@@ -94,9 +94,9 @@ pub struct NamedLayerView {
 
 /// The named layers of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NamedLayerList {
+pub struct LayerList {
     /// The layers, by name.
-    pub layers: Vec<NamedLayerView>,
+    pub layers: Vec<LayerView>,
 }
 
 /// The versions that were removed.

@@ -67,7 +67,7 @@ pub struct RestoreSecret {
 
 /// What a change of the encryption key has done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RekeyReport {
+pub struct EncryptionKeyReport {
     /// Values sealed anew: of secrets, webhooks and callbacks.
     pub resealed: u64,
     /// Records with a value that does not open under any key; they stay as they are.

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 /// What `faas status` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StatusView {
+pub struct SystemView {
     /// The server's release.
     pub version: String,
     /// Seconds since it started.

@@ -1,4 +1,4 @@
-//! Vars, of a function at `/functions/{id}/env` and of a project's stage at `/vars`.
+//! Vars, of a function at `/functions/{function}/vars` and of a project's stage at `/vars`.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,14 @@ pub struct VarView {
 pub struct VarList {
     /// The rows, by name.
     pub vars: Vec<VarView>,
+}
+
+/// The value of one var.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetVar {
+    /// What instances see; `${secrets.NAME}` stands for a secret.
+    pub value: String,
 }
 
 /// Vars to set; others stay as they are. New instances see them, present ones are replaced.
