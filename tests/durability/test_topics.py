@@ -94,7 +94,12 @@ def test_no_message_is_lost_over_kills(tmp_path: Path) -> None:
             server.kill()
             server.start()
         senders.join()
-        until(lambda: server.http.get("/api/v1/topics/orders").json()["depth"] == 0, "nothing waits", within=120, every=0.1)
+        until(
+            lambda: server.http.get("/api/v1/topics/orders").json()["depth"] == 0,
+            "nothing waits",
+            within=120,
+            every=0.1,
+        )
         until_quiet(server, within=120)
         promised = {message for message, _ in ledger.read()}
         assert len(promised) >= MESSAGES

@@ -27,9 +27,10 @@ BARE = {
     ("post", "/functions/{function}/env"),
     ("delete", "/functions/{function}/env/{var}"),
 }
-PARAMETERS = set(
-    "function version alias deployment group digest var secret trigger topic run dead_letter layer number key error".split()
+THINGS = (
+    "function version alias deployment group digest var secret trigger topic run dead_letter layer number key error"
 )
+PARAMETERS = {*THINGS.split(" ")}
 
 
 @pytest.fixture(scope="module")

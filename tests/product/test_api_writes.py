@@ -173,5 +173,3 @@ def test_a_caller_that_goes_away_finds_its_write_done(server: Server, name: str)
 
     until(again, "the write is answered").expect(201)
     assert keys_named(server, name) == 1
-
-

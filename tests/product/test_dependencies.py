@@ -179,7 +179,9 @@ def test_credentials_appear_nowhere(tmp_path: Path, program: str) -> None:
             server.deploy(bring(tmp_path, "private", "greeting==1.0\n"))
             assert server.api.invoke("private").expect(200).json() == {"said": "private"}
             failed = server.cli("deploy", bring(tmp_path, "private", "nothing-of-it\n"), timeout=180).exits(5)
-            said = failed.stderr + server.log() + json.dumps(server.http.get("/api/v1/package-layers").expect(200).json())
+            said = (
+                failed.stderr + server.log() + json.dumps(server.http.get("/api/v1/package-layers").expect(200).json())
+            )
             assert password not in said
             server.stop()
             for path in server.data.rglob("*"):

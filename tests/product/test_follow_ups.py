@@ -196,7 +196,10 @@ def test_both_secrets_of_a_change_verify(server: Server, secret: str) -> None:
         settled(server, accepted(server, "add", {"x": 1}, receiver.url()), "delivered")
         for live in (secret, rotated["secret"]):
             verified(receiver.deliveries[0], live)
-    assert server.http.post("/api/v1/settings/callback-secret/rotate", {"keep": "800h"}).expect(422).json()["code"] == "FN_006"
+    assert (
+        server.http.post("/api/v1/settings/callback-secret/rotate", {"keep": "800h"}).expect(422).json()["code"]
+        == "FN_006"
+    )
     last = server.http.post("/api/v1/settings/callback-secret/rotate", {"keep": "0s"}).expect(200).json()
     assert server.http.get("/api/v1/settings/callback-secret").expect(200).json() == {"number": 3, "live": 1}
     with Receiver() as receiver:
