@@ -98,7 +98,9 @@ def test_an_array_is_no_object(server: Server) -> None:
     problem = server.http.post("/api/v1/keys", ["a", ["invoke"]]).expect(422).json()
     assert [error["rule"] for error in problem["errors"]] == ["type"], problem
     row = {"key": "a", "value": 1}
-    problem = server.http.post("/api/v1/vars", {"vars": {"a": "b"}, "rows": [row]}).expect(422).json()
+    problem = (
+        server.http.request("PATCH", "/api/v1/vars", json_body={"vars": {"a": "b"}, "rows": [row]}).expect(422).json()
+    )
     assert problem["reason"] == "invalid_body", problem
 
 
