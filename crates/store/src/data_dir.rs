@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::StoreError;
 
 /// The layout that this release writes: `format`, `lock`, `ballast`, `faas.db`, `logs.db`, `secret.keys`, `blobs/` and `layers/`.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FORMAT_FILE: &str = "format";
 const FORMAT_DRAFT: &str = ".format-draft";
 const LOCK_FILE: &str = "lock";
@@ -164,10 +164,10 @@ mod tests {
     fn other_formats_are_told_apart() {
         let dir = tempfile::tempdir().expect("temp dir");
         drop(DataDir::open(dir.path()).expect("open"));
-        fs::write(dir.path().join(FORMAT_FILE), "3\n").expect("write");
-        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::NewerFormat { found: 3, supported: 2, .. })));
-        fs::write(dir.path().join(FORMAT_FILE), "1\n").expect("write");
-        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::OlderFormat { found: 1, .. })));
+        fs::write(dir.path().join(FORMAT_FILE), "4\n").expect("write");
+        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::NewerFormat { found: 4, supported: 3, .. })));
+        fs::write(dir.path().join(FORMAT_FILE), "2\n").expect("write");
+        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::OlderFormat { found: 2, .. })));
         for text in ["", "0", "one", "\u{0}\u{1}"] {
             fs::write(dir.path().join(FORMAT_FILE), text).expect("write");
             assert!(matches!(DataDir::open(dir.path()), Err(StoreError::UnknownFormat { .. })), "{text:?}");

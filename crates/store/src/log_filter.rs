@@ -168,8 +168,7 @@ mod tests {
     #[test]
     fn a_time_is_found_by_halving() {
         let connection = Connection::open_in_memory().expect("open");
-        connection.execute_batch(include_str!("schema/logs_1.sql")).expect("schema");
-        connection.execute_batch(include_str!("schema/logs_2.sql")).expect("schema");
+        connection.execute_batch(include_str!("schema/logs.sql")).expect("schema");
         assert_eq!(first_at(&connection, Timestamp::from_millis(5)).expect("none"), 0);
         // Positions 10, 20, … with holes; two lines a millisecond.
         for n in 1..=100_i64 {

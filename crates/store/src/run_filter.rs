@@ -155,8 +155,7 @@ mod tests {
     #[test]
     fn no_query_sorts_or_scans() {
         let connection = Connection::open_in_memory().expect("open");
-        connection.execute_batch(include_str!("schema/faas_1.sql")).expect("schema");
-        connection.execute_batch(include_str!("schema/faas_3.sql")).expect("schema");
+        connection.execute_batch(include_str!("schema/faas.sql")).expect("schema");
         for bits in 0_u32..512 {
             let on = |bit: u32| bits & 1 << bit != 0;
             let query = RunQuery {

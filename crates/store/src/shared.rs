@@ -42,17 +42,7 @@ impl Shared {
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
-            migrations: &[
-                include_str!("schema/faas_1.sql"),
-                include_str!("schema/faas_2.sql"),
-                include_str!("schema/faas_3.sql"),
-                include_str!("schema/faas_4.sql"),
-                include_str!("schema/faas_5.sql"),
-                include_str!("schema/faas_6.sql"),
-                include_str!("schema/faas_7.sql"),
-                include_str!("schema/faas_8.sql"),
-                include_str!("schema/faas_9.sql"),
-            ],
+            migrations: &[include_str!("schema/faas.sql")],
             recover,
             durability: Durability::PowerCut,
             readers: config.readers,
@@ -62,7 +52,7 @@ impl Shared {
         // Log lines are best effort: losing the last ones in a power cut is cheaper than an fsync for each batch.
         let logs = Database::open(DatabaseConfig {
             path: &dir.path().join("logs.db"),
-            migrations: &[include_str!("schema/logs_1.sql"), include_str!("schema/logs_2.sql")],
+            migrations: &[include_str!("schema/logs.sql")],
             recover: |_| Ok(()),
             durability: Durability::ProcessEnd,
             readers: config.readers,

@@ -1,5 +1,6 @@
 -- Ids are 16 bytes, big-endian. Times are milliseconds since the Unix epoch. The id is the cursor and never used twice.
 -- level: 0 debug, 1 info, 2 warn, 3 error. stream: 0 stdout, 1 stderr, 2 logger, 3 platform.
+-- Lines stand in the order of their times, nearly: a time is found by halving, without an index on it.
 CREATE TABLE lines (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     project  BLOB    NOT NULL,
@@ -13,4 +14,9 @@ CREATE TABLE lines (
 CREATE INDEX lines_project ON lines (project, id);
 CREATE INDEX lines_function ON lines (project, function, id);
 CREATE INDEX lines_run ON lines (project, run, id) WHERE run IS NOT NULL;
-CREATE INDEX lines_at ON lines (project, at);
+
+-- What each project's lines take, for the bound on it; changed with the lines.
+CREATE TABLE usage (
+    project BLOB PRIMARY KEY,
+    bytes   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
