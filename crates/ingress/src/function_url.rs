@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::cache::ResponseCache;
 use crate::cors::{allow_page, preflight};
+use crate::http_triggers;
 use crate::invoke::serve_call;
 use crate::run_options::prefers_async;
 use crate::sticky::sticky_key;
@@ -174,8 +175,9 @@ impl Ingress {
         }
         let may_read = caller.as_ref().is_some_and(|caller| caller.may(Scope::RunsRead));
         let details = may_read || self.audience == Audience::Author || route.tells_all();
-        route.check(head.method.as_str(), address.path).map_err(|fault| {
-            let allow = (fault.code == Code::MethodNotAllowed).then(|| route.allowed(address.path));
+        http_triggers::check(&route, head.method.as_str(), address.path).map_err(|fault| {
+            let triggers = &route.version.settings.triggers;
+            let allow = (fault.code == Code::MethodNotAllowed).then(|| http_triggers::allowed(triggers, address.path));
             Refused { fault, allow: allow.and_then(|methods| HeaderValue::try_from(methods).ok()) }
         })?;
         let prefix = address.prefix(head.uri.path());

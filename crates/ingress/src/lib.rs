@@ -9,6 +9,7 @@ mod call_body;
 mod cors;
 mod failure_detail;
 mod function_url;
+mod http_triggers;
 mod idempotency;
 mod invoke;
 mod length_checked_body;

@@ -17,6 +17,7 @@ use crate::completion;
 use crate::dispatch::{Oversize, Pending};
 use crate::input::RunInput;
 use crate::lifecycle::stopping;
+use crate::payload::Payload;
 use crate::request::CallRequest;
 use crate::route::{Route, Selector};
 use crate::runs::Runs;
@@ -221,7 +222,7 @@ impl Runs {
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);
         let claim = later.idempotency_key.map(|key| Claim {
-            key: claim_key(key, route, request.payload.sent_headers()),
+            key: claim_key(key, route, &request.payload),
             fingerprint: fingerprint(&request),
             expires_at: now.plus(limits::CLAIM_AGE),
             quota: Some(self.dispatch.quotas.keys(later.keyless)),
@@ -259,41 +260,19 @@ pub fn footprint(request: &CallRequest<Bytes>, later: &RunOptions) -> Footprint 
 /// Tells whether a repeated request is the same one.
 pub(crate) fn fingerprint(request: &CallRequest<Bytes>) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    let sent = request.payload.request();
-    let line = sent.map_or([""; 3], |sent| [sent.method.as_str(), sent.path.as_str(), sent.query.as_str()]);
-    for part in line.map(str::as_bytes).into_iter().chain([&request.body[..]]) {
+    for part in request.payload.target().map(str::as_bytes).into_iter().chain([&request.body[..]]) {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
     Digest::from_bytes(*hasher.finalize().as_bytes())
 }
 
-/// The headers by which a caller proves to a function who it is.
-const PROOFS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
-
-/// Whether a caller proves to the function who it is.
-pub(crate) fn is_proven(headers: &[(String, String)]) -> bool {
-    headers.iter().any(|(name, _)| PROOFS.contains(&name.as_str()))
-}
-
 /// Under which name a key is claimed. Each alias, version by number and stage has keys apart: what a preview answered is
-/// not given to callers of `live`. Callers who prove to the function who they are have keys of their own: what was
-/// answered to one is never given to another who knows the key, nor can that other use it up. `headers` are those that
-/// the function gets, without a key of ours.
-pub(crate) fn claim_key(key: String, route: &Route, headers: &[(String, String)]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut is_proven = false;
-    for proof in PROOFS {
-        for (_, value) in headers.iter().filter(|(name, _)| name == proof) {
-            is_proven = true;
-            for part in [proof, value] {
-                hasher.update(&(part.len() as u64).to_be_bytes());
-                hasher.update(part.as_bytes());
-            }
-        }
-    }
-    // No caller's own name for something holds a line break.
-    let key = if is_proven { format!("{key}\n{}", hasher.finalize().to_hex()) } else { key };
+/// not given to callers of `live`. Callers who prove to the function who they are have keys apart too: the answer to one is
+/// never given to another who knows the key, nor can that other use it up.
+pub(crate) fn claim_key(key: String, route: &Route, payload: &Payload) -> String {
+    // No caller's name for something holds a line break.
+    let key = payload.proof().map_or_else(|| key.clone(), |proof| format!("{key}\n{proof}"));
     match &route.selector {
         Selector::Alias(alias) if *alias == AliasName::live() && route.stage == Stage::Prod => key,
         Selector::Alias(alias) => format!("{key}\n{alias} {}", route.stage),

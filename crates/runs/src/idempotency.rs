@@ -7,7 +7,7 @@ use bytes::Bytes;
 use faas_ports::{Claim, ClaimQuota, ClaimRequest, Claimed, Holder};
 use faas_types::{ByteSize, Executed, Fault, FunctionId, ProjectId, Reason, RunId, limits};
 
-use crate::accept::{claim_key, fingerprint, is_proven, other_body, too_many_keys};
+use crate::accept::{claim_key, fingerprint, other_body, too_many_keys};
 use crate::request::CallRequest;
 use crate::route::Route;
 use crate::runs::Runs;
@@ -85,7 +85,7 @@ impl Runs {
         let record = &route.entry.record;
         let now = self.clock.now();
         let claim = Claim {
-            key: claim_key(key, route, call.payload.sent_headers()),
+            key: claim_key(key, route, &call.payload),
             fingerprint: fingerprint(call),
             expires_at: now.plus(limits::CLAIM_AGE),
             quota: Some(self.dispatch.quotas.keys(keyless)),
@@ -94,9 +94,7 @@ impl Runs {
         let holder = self.ids.mint(now);
         let request = ClaimRequest { project: record.project, function: record.id, claim, run: holder, now };
         match self.claim_call(request).await? {
-            CallClaim::First(holder) => {
-                Ok(KeyClaim::First { holder, is_proven: is_proven(call.payload.sent_headers()) })
-            }
+            CallClaim::First(holder) => Ok(KeyClaim::First { holder, is_proven: call.payload.proof().is_some() }),
             CallClaim::Answered { reply: Some(reply), .. } => Ok(KeyClaim::Again(reply)),
             CallClaim::Answered { reply: None, .. } => {
                 let message = "the request was answered, and will not run again; its answer is not kept";

@@ -9,9 +9,9 @@ use faas_types::{Code, Executed, Fault, JsonText, Reason, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
-use crate::content_length::ContentLength;
+use crate::payload::content_length::ContentLength;
+use crate::payload::http_reply;
 use crate::reply::{Call, CallBody, CallFailure};
-use crate::reply_head;
 use crate::response_stream::{ResponseSender, response_stream};
 use crate::run_guard::{Outcome, RunGuard};
 
@@ -221,7 +221,7 @@ impl PendingReply {
     }
 
     fn begun(&mut self, head: ReplyHead) -> Step {
-        match reply_head::check(&head) {
+        match http_reply::check(&head) {
             Ok(()) => Step::Head(head),
             Err(fault) => {
                 self.guard.spoil();

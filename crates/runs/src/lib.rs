@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod admission;
+pub mod attempt_outcome;
 mod background;
 pub mod backlog_entry;
 pub mod batch;
@@ -13,7 +14,6 @@ pub mod call;
 pub mod callback_policy;
 pub mod completion;
 pub mod completion_metrics;
-pub mod content_length;
 pub mod dispatch;
 pub mod failure_line;
 pub mod hooks;
@@ -28,7 +28,6 @@ pub mod payload;
 pub mod quotas;
 pub mod replay;
 pub mod reply;
-pub mod reply_head;
 pub mod request;
 pub mod response_stream;
 pub mod retention;
@@ -44,6 +43,7 @@ mod tasks;
 pub mod write_claim;
 
 pub use accept::{Accepted, RunOptions};
+pub use attempt_outcome::AttemptOutcome;
 pub use body_budget::{BodyBudget, BodyOwner, Reservation};
 pub use callback_policy::CallbackPolicy;
 pub use completion::SigningSecrets;

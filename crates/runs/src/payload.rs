@@ -1,15 +1,19 @@
 //! What a run is called with besides its body, and the HTTP form in which its function sees that.
 
-use faas_types::{RequestField, Timestamp, TopicName, TriggerKind, TriggerName};
+pub(crate) mod content_length;
+pub mod http_reply;
+mod http_request;
+
+use faas_types::{Digest, Timestamp, TopicName, TriggerKind, TriggerName};
 use serde::{Deserialize, Serialize};
 
-/// Headers that tell a function what called it. Nobody outside can set one.
+pub use http_request::{HttpRequest, foreign};
+
+/// Headers that name what called a function. Callers cannot set them.
 const TRIGGER: &str = "x-faas-trigger";
 const TRIGGER_NAME: &str = "x-faas-trigger-name";
 const SCHEDULED_AT: &str = "x-faas-scheduled-at";
 const TOPIC: &str = "x-faas-topic";
-/// Tells a function which try of a background run it is.
-const ATTEMPT: &str = "x-faas-attempt";
 
 /// What a run is called with, besides its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,20 +61,6 @@ pub enum Payload {
     Report,
 }
 
-/// An HTTP request without its body.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpRequest {
-    /// The method.
-    pub method: String,
-    /// The path below the function's URL.
-    pub path: String,
-    /// The query without its question mark.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub query: String,
-    /// The headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-}
-
 // === impl Payload ===
 
 impl Payload {
@@ -92,9 +82,14 @@ impl Payload {
         }
     }
 
-    /// The headers of that request; none where there was no request.
-    pub(crate) fn sent_headers(&self) -> &[(String, String)] {
-        self.request().map_or(&[], |request| &request.headers)
+    /// What proves to the function who sent it, hashed; `None` where nothing does.
+    pub(crate) fn proof(&self) -> Option<Digest> {
+        self.request().and_then(HttpRequest::proof)
+    }
+
+    /// What repetitions of a request have in common besides the body.
+    pub(crate) fn target(&self) -> [&str; 3] {
+        self.request().map_or([""; 3], |sent| [sent.method.as_str(), sent.path.as_str(), sent.query.as_str()])
     }
 
     /// The bytes of its texts.
@@ -155,30 +150,9 @@ impl Payload {
     }
 }
 
-// === impl HttpRequest ===
-
-impl HttpRequest {
-    /// Tells the function which try this is, whatever the request said.
-    pub(crate) fn set_attempt(&mut self, number: u32) {
-        self.headers.retain(|(name, _)| name != ATTEMPT);
-        self.headers.push((ATTEMPT.to_owned(), number.to_string()));
-    }
-
-    fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.path.len() + self.query.len() + headers
-    }
-}
-
 fn name_cause(headers: &mut Vec<(String, String)>, kind: TriggerKind, trigger: Option<&TriggerName>) {
     headers.push((TRIGGER.to_owned(), kind.as_str().to_owned()));
     headers.extend(trigger.map(|name| (TRIGGER_NAME.to_owned(), name.to_string())));
-}
-
-/// Headers from outside without those that only we set.
-#[must_use]
-pub fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
-    headers.into_iter().filter(|(name, _)| RequestField::of(name) != RequestField::Platform).collect()
 }
 
 #[cfg(test)]
@@ -225,13 +199,6 @@ mod tests {
         assert_eq!(delivery, request(&[("x-a", "b"), ("x-faas-trigger", "webhook"), name]));
         let sent = request(&[("x-a", "b")]);
         assert_eq!(Payload::Http(sent.clone()).into_http(), sent, "a caller's request stays as it is");
-    }
-
-    #[test]
-    fn the_number_of_the_attempt_is_ours() {
-        let mut request = request(&[("x-faas-attempt", "9"), ("x-a", "b")]);
-        request.set_attempt(2);
-        assert_eq!(request.headers, pairs(&[("x-a", "b"), ("x-faas-attempt", "2")]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the caller of a function gets: a whole reply, a streamed one, or why there is none.
+//! What the caller of a function gets: a whole reply, a streamed one, or the reason of a failure.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use faas_types::{Fault, RunId, Timeline};
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
 
-use crate::reply_head::announced_length;
+use crate::payload::http_reply::announced_length;
 
 /// A function's reply.
 pub struct Call {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use faas_types::{Code, RetryClass, RetryPolicy, RunEffect, RunEvent, RunPhase, RunState, Timestamp, limits};
 
+use crate::attempt_outcome::AttemptOutcome;
+
 /// The shortest and longest pause of a run that found no place.
 const THROTTLED: [u64; 2] = [100, 1_000];
 
@@ -16,17 +18,6 @@ pub(crate) struct Tried {
     pub attempts: u32,
     /// When this attempt ended.
     pub now: Timestamp,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attempted {
-    /// The function answered.
-    Answered(u16),
-    /// It failed with this code.
-    Failed(Code),
-    /// The server is stopping, so nothing that happened counts.
-    Interrupted,
 }
 
 /// What follows.
@@ -56,12 +47,11 @@ pub(crate) enum GiveUpReason {
 }
 
 /// Decides what follows an attempt. `dice` is any random number.
-pub(crate) fn next(policy: &RetryPolicy, tried: Tried, attempted: Attempted, dice: u64) -> Next {
-    let code = match attempted {
-        Attempted::Answered(status) if is_success(status) => return Next::Succeed,
-        Attempted::Answered(_) => Code::RuntimeError,
-        Attempted::Interrupted => return Next::Return(tried.now),
-        Attempted::Failed(code) => code,
+pub(crate) fn next(policy: &RetryPolicy, tried: Tried, outcome: AttemptOutcome, dice: u64) -> Next {
+    let code = match outcome {
+        AttemptOutcome::Completed => return Next::Succeed,
+        AttemptOutcome::Interrupted => return Next::Return(tried.now),
+        AttemptOutcome::Failed(code) => code,
     };
     if costs_nothing(code) {
         let [least, most] = THROTTLED;
@@ -89,11 +79,6 @@ pub(crate) fn spent(policy: &RetryPolicy, tried: Tried, lost: u32) -> Option<Giv
     } else {
         None
     }
-}
-
-/// Whether an answer with this status ends a run well.
-pub fn is_success(status: u16) -> bool {
-    status < 500 && status != 429
 }
 
 /// The run found no place, or the server was in no state to try it.
@@ -142,18 +127,18 @@ mod tests {
         )
     }
 
-    fn attempted() -> impl Strategy<Value = Attempted> {
+    fn outcome() -> impl Strategy<Value = AttemptOutcome> {
         prop_oneof![
-            (200_u16..600).prop_map(Attempted::Answered),
-            prop::sample::select(Code::ALL.to_vec()).prop_map(Attempted::Failed),
-            Just(Attempted::Interrupted),
+            Just(AttemptOutcome::Completed),
+            prop::sample::select(Code::ALL.to_vec()).prop_map(AttemptOutcome::Failed),
+            Just(AttemptOutcome::Interrupted),
         ]
     }
 
     proptest! {
         #[test]
         fn retries_keep_to_the_policy(
-            policy in policy(), attempts in 1_u32..8, age in 0_u64..900_000, end in attempted(), dice in any::<u64>(),
+            policy in policy(), attempts in 1_u32..8, age in 0_u64..900_000, end in outcome(), dice in any::<u64>(),
         ) {
             let (created_at, now) = (Timestamp::from_millis(1), Timestamp::from_millis(1 + age));
             let tried = Tried { created_at, attempts, now };
@@ -166,14 +151,14 @@ mod tests {
                 Next::Return(at) => {
                     prop_assert!(at.since(now) <= Duration::from_secs(1));
                     let free = match end {
-                        Attempted::Interrupted => true,
-                        Attempted::Failed(code) => costs_nothing(code),
-                        Attempted::Answered(_) => false,
+                        AttemptOutcome::Interrupted => true,
+                        AttemptOutcome::Failed(code) => costs_nothing(code),
+                        AttemptOutcome::Completed => false,
                     };
                     prop_assert!(free, "{end:?} cost no attempt");
                 }
-                Next::Succeed => prop_assert!(matches!(end, Attempted::Answered(status) if status < 500 && status != 429)),
-                Next::Bury(_) => prop_assert!(!matches!(end, Attempted::Interrupted)),
+                Next::Succeed => prop_assert_eq!(end, AttemptOutcome::Completed),
+                Next::Bury(_) => prop_assert!(!matches!(end, AttemptOutcome::Interrupted)),
             }
         }
 
@@ -191,7 +176,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let ended = |attempts| {
             let tried = Tried { created_at: Timestamp::from_millis(0), attempts, now: Timestamp::from_millis(10) };
-            next(&policy, tried, Attempted::Failed(Code::RuntimeError), 7)
+            next(&policy, tried, AttemptOutcome::Failed(Code::RuntimeError), 7)
         };
         assert_eq!(ended(1), Next::Retry(Timestamp::from_millis(17)));
         assert_eq!(ended(2), Next::Retry(Timestamp::from_millis(17)));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use faas_catalog::FunctionEntry;
 use faas_types::{
-    Affinity, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, FunctionVersion, HttpMethod, Lot, Reason,
-    RunId, RunRecord, RunSubject, Stage, Timestamp, TriggerKind, TriggerSettings, VersionRecord,
+    Affinity, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, FunctionVersion, Lot, Reason, RunId,
+    RunRecord, RunSubject, Stage, Timestamp, TriggerKind, VersionRecord,
 };
 
 /// Which version of a function is meant.
@@ -79,46 +79,6 @@ impl Route {
     pub fn tells_all(&self) -> bool {
         self.version.settings.errors == ErrorDetail::Full
     }
-
-    /// Whether an HTTP trigger takes this method and path.
-    ///
-    /// # Errors
-    /// `FN_013` when no trigger takes the path, `FN_020` when none takes the method on it.
-    pub fn check(&self, method: &str, path: &str) -> Result<(), Fault> {
-        let takes = |methods: &[HttpMethod]| methods.is_empty() || methods.iter().any(|m| m.as_str() == method);
-        if self.on_path(path).any(takes) {
-            return Ok(());
-        }
-        let name = &self.entry.record.name;
-        if self.on_path(path).next().is_none() {
-            return Err(Fault::new(Reason::PathNotServed, format!("`{name}` has no http trigger for this path"))
-                .with_hint("triggers are listed in the manifest under [[triggers]]"));
-        }
-        Err(Fault::new(Code::MethodNotAllowed, format!("`{name}` does not take {method} here"))
-            .with_hint(format!("it takes {}", self.allowed(path))))
-    }
-
-    /// The methods that HTTP triggers name for a path, as the header `Allow` lists them.
-    #[must_use]
-    pub fn allowed(&self, path: &str) -> String {
-        let mut methods: Vec<_> = self.on_path(path).flatten().map(|method| method.as_str()).collect();
-        methods.sort_unstable();
-        methods.dedup();
-        methods.join(", ")
-    }
-
-    /// The methods of each HTTP trigger that takes the path; none means all of them.
-    fn on_path(&self, path: &str) -> impl Iterator<Item = &[HttpMethod]> {
-        self.version.settings.triggers.iter().filter_map(move |trigger| match trigger {
-            TriggerSettings::Http { path: prefix, methods } => is_below(path, prefix).then_some(methods.as_slice()),
-            _ => None,
-        })
-    }
-}
-
-fn is_below(path: &str, prefix: &str) -> bool {
-    let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The place of a caller who is told apart by `mark`: the same for the same mark as long as the function lives.

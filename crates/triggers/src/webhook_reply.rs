@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{ClaimRequest, ReplyHead};
+use faas_runs::AttemptOutcome;
 use faas_runs::idempotency::{CallClaim, ClaimHolder};
+use faas_runs::payload::http_reply;
 use faas_runs::reply::{CallBody, CallFailure};
-use faas_runs::retry::is_success;
 use faas_runs::stored_reply::StoredReply;
 use faas_types::{Fault, Reason, RunId};
 use futures_util::StreamExt;
@@ -82,7 +83,7 @@ impl Triggers {
     async fn call_claimed(&self, run: NewRun, id: RunId, holder: ClaimHolder) -> Result<DeliveryReply, CallFailure> {
         let called = self.call_whole(run, id).await;
         match &called {
-            Ok(DeliveryReply { head, body, .. }) if is_success(head.status) => {
+            Ok(DeliveryReply { head, body, .. }) if http_reply::outcome(head.status) == AttemptOutcome::Completed => {
                 let (status, headers, body) = (head.status, head.headers.clone(), body.clone());
                 holder.store(&StoredReply { status, headers, body }).await;
             }

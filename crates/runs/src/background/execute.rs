@@ -11,10 +11,12 @@ use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
 use super::outcome::{self, AttemptEnd, FinishedAttempt};
+use crate::attempt_outcome::AttemptOutcome;
 use crate::batch;
 use crate::completion;
 use crate::dispatch::{CommitRequest, QueueKey};
 use crate::input::RunInput;
+use crate::payload::http_reply;
 use crate::request::CallRequest;
 use crate::retry::{self, Tried};
 use crate::route::{Route, Selector};
@@ -24,7 +26,7 @@ use crate::runs::Runs;
 /// A function without a free place is left alone for so long.
 const REST: Duration = Duration::from_millis(100);
 
-/// Tries runs, each in a task of its own.
+/// Tries runs, each in its own task.
 pub(super) fn spawn(runs: &Arc<Runs>, leases: Vec<Lease>) {
     for lease in leases {
         runs.lifecycle.spawn(run(Arc::clone(runs), lease));
@@ -164,7 +166,7 @@ async fn call(
                 Ok(body) => body,
                 Err(fault) => return AttemptEnd::Failed(fault),
             };
-            let left = match carried.filter(|_| retry::is_success(head.status)) {
+            let left = match carried.filter(|_| http_reply::outcome(head.status) == AttemptOutcome::Completed) {
                 Some((kept, batch)) => batch::failed(&kept, batch, &body),
                 None => Ok(Vec::new()),
             };

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use faas_ports::{FollowUps, Lease, LogEntry, ReplyHead, RunOutcome};
 use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunEvent, RunRecord, Timestamp, cut, limits};
 
-use crate::retry::{self, Attempted, GiveUpReason, Next, Tried};
+use crate::attempt_outcome::AttemptOutcome;
+use crate::payload::http_reply;
+use crate::retry::{self, GiveUpReason, Next, Tried};
 use crate::runs::Runs;
 
 /// An attempt with what decides on its consequence.
@@ -38,19 +40,21 @@ pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Opt
     // The attempt has said so itself.
     let is_logged = record.is_some() && matches!(trial.end, AttemptEnd::Failed(_));
     let mut record = joined(lease, record);
-    let attempted = match &trial.end {
-        AttemptEnd::Answered { head, .. } => Attempted::Answered(head.status),
-        AttemptEnd::Partly { .. } => Attempted::Failed(Code::RuntimeError),
-        AttemptEnd::Failed(fault) if runs.lifecycle.is_stopping() && is_interruption(fault) => Attempted::Interrupted,
-        AttemptEnd::Failed(fault) => Attempted::Failed(fault.code),
-        AttemptEnd::Spent(_) => Attempted::Failed(Code::TimeoutExceeded),
+    let outcome = match &trial.end {
+        AttemptEnd::Answered { head, .. } => http_reply::outcome(head.status),
+        AttemptEnd::Partly { .. } => AttemptOutcome::Failed(Code::RuntimeError),
+        AttemptEnd::Failed(fault) if runs.lifecycle.is_stopping() && is_interruption(fault) => {
+            AttemptOutcome::Interrupted
+        }
+        AttemptEnd::Failed(fault) => AttemptOutcome::Failed(fault.code),
+        AttemptEnd::Spent(_) => AttemptOutcome::Failed(Code::TimeoutExceeded),
     };
     let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX);
     let tried = Tried { created_at: record.created_at, attempts, now };
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
     let next = match trial.end {
         AttemptEnd::Spent(straw) => Next::Bury(straw),
-        _ => retry::next(&trial.settings.retry, tried, attempted, runs.ids.entropy() as u64),
+        _ => retry::next(&trial.settings.retry, tried, outcome, runs.ids.entropy() as u64),
     };
     match next {
         Next::Return(not_before) => return RunOutcome::Return { not_before },
@@ -132,7 +136,7 @@ fn note_failure(record: &mut RunRecord, end: AttemptEnd) {
     let (code, message) = match end {
         AttemptEnd::Answered { head, .. } => {
             record.http_status = Some(head.status);
-            (Code::RuntimeError, format!("the function answered with status {}", head.status))
+            (Code::RuntimeError, http_reply::failure(head.status))
         }
         AttemptEnd::Partly { head, left, why } => {
             record.http_status = Some(head.status);

@@ -21,7 +21,8 @@ use faas_types::{
 use futures_util::FutureExt;
 
 use super::plan::{self, QueueLoad};
-use crate::retry::{self, Attempted, Next, Tried};
+use crate::attempt_outcome::AttemptOutcome;
+use crate::retry::{self, Next, Tried};
 
 const TTL: Duration = Duration::from_millis(1_000);
 const STEPS: u32 = 150;
@@ -292,13 +293,12 @@ impl World {
         let tried = |attempts| Tried { created_at: lease.record.created_at, attempts, now };
         let spent = retry::spent(&self.policy, tried(before), lost);
         let attempted = match self.dice.below(100) {
-            0..50 => Attempted::Answered(200),
-            50..60 => Attempted::Answered(503),
-            60..75 => Attempted::Failed(Code::RuntimeError),
-            75..80 => Attempted::Failed(Code::TimeoutExceeded),
-            80..85 => Attempted::Failed(Code::BadRequest),
-            85..95 => Attempted::Failed(Code::Overloaded),
-            _ => Attempted::Interrupted,
+            0..50 => AttemptOutcome::Completed,
+            50..75 => AttemptOutcome::Failed(Code::RuntimeError),
+            75..80 => AttemptOutcome::Failed(Code::TimeoutExceeded),
+            80..85 => AttemptOutcome::Failed(Code::BadRequest),
+            85..95 => AttemptOutcome::Failed(Code::Overloaded),
+            _ => AttemptOutcome::Interrupted,
         };
         let next = match spent {
             Some(straw) => Next::Bury(straw),
@@ -330,7 +330,7 @@ impl World {
         RunOutcome::Finish { record: Box::new(record), dead, follow_ups }
     }
 
-    /// The run of the destination. Every try to end a run brings one of its own.
+    /// The run of the destination. Every try to end a run makes another one.
     fn follow_ups(&mut self, ended: RunId) -> FollowUps {
         let mut item = new_item(self.project, self.next);
         item.record.id = RunId::mint(self.at(), self.dice.roll().into());
@@ -409,7 +409,7 @@ impl Ledger {
         *self.ends.entry(run).or_default() += 1;
     }
 
-    /// Nobody of the same ordering key that was accepted before may still be under way.
+    /// No run of the same ordering key that was accepted before may still be under way.
     fn finished_in_order(&self, run: RunId) {
         let key = self.accepted.iter().find(|(other, _)| *other == run).and_then(|(_, key)| *key);
         let Some(key) = key else { return };

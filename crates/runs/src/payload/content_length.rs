@@ -3,7 +3,7 @@
 use faas_ports::ReplyHead;
 use faas_types::{Code, Fault};
 
-use crate::reply_head::announced_length;
+use super::http_reply::announced_length;
 
 /// What is promised of a body, and how much of it has come.
 pub(crate) struct ContentLength {

@@ -1,7 +1,10 @@
-//! What a reply's head may be, whatever language its function is written in.
+//! A reply in the HTTP form: what its head may be, whatever language its function is written in, and what its status says
+//! of the attempt.
 
 use faas_ports::ReplyHead;
 use faas_types::{Code, Fault, limits};
+
+use crate::attempt_outcome::AttemptOutcome;
 
 /// Refuses a head that ends no request, or that clients cannot take.
 pub(crate) fn check(head: &ReplyHead) -> Result<(), Fault> {
@@ -19,6 +22,17 @@ pub(crate) fn check(head: &ReplyHead) -> Result<(), Fault> {
         return Err(Fault::new(Code::RuntimeError, message).with_hint("send what is large in the body"));
     }
     Ok(())
+}
+
+/// What a reply with this status says of its attempt. A function that is overloaded asks with 429 for another attempt.
+#[must_use]
+pub fn outcome(status: u16) -> AttemptOutcome {
+    if status < 500 && status != 429 { AttemptOutcome::Completed } else { AttemptOutcome::Failed(Code::RuntimeError) }
+}
+
+/// The message of an attempt that such a reply failed.
+pub(crate) fn failure(status: u16) -> String {
+    format!("the function answered with status {status}")
 }
 
 /// Colon, space and line end.
@@ -53,6 +67,16 @@ mod tests {
         assert!(check(&fields(2, &"x".repeat(limits::REPLY_HEAD_MAX / 2 - 7))).is_ok());
         assert!(check(&fields(2, &"x".repeat(limits::REPLY_HEAD_MAX / 2))).is_err());
         assert!(check(&ReplyHead { status: 101, ..head(Vec::new()) }).is_err());
+    }
+
+    #[test]
+    fn errors_of_the_server_and_throttling_fail_an_attempt() {
+        for status in [200, 204, 302, 400, 404, 428, 430, 499] {
+            assert_eq!(outcome(status), AttemptOutcome::Completed, "{status}");
+        }
+        for status in [429, 500, 503, 599] {
+            assert_eq!(outcome(status), AttemptOutcome::Failed(Code::RuntimeError), "{status}");
+        }
     }
 
     #[test]
