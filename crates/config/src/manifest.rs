@@ -126,7 +126,7 @@ impl Manifest {
     /// Reads the manifest of a directory and says which file it was.
     ///
     /// # Errors
-    /// When there is none, more than one, or when it cannot be read or is wrong.
+    /// When there is no manifest or more than one, or when it cannot be read or is wrong.
     pub fn load(dir: &Path) -> Result<(PathBuf, Self), LoadManifestError> {
         let (path, name, reader, root) = load_tree(dir)?;
         Ok((path, Self::from_tree(name, reader, &root)?))

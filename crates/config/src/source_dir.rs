@@ -104,7 +104,7 @@ impl SourceDir {
         Ok(File::from(fd))
     }
 
-    /// Reads a file of at most so many bytes.
+    /// Reads a file of at most `limit` bytes.
     ///
     /// # Errors
     /// As for [`file`](Self::file); [`io::ErrorKind::FileTooLarge`] for one that has more.

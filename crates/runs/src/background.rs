@@ -1,7 +1,7 @@
 //! Background runs, from the queue to their terminal state.
 //!
 //! Four tasks: the *enqueuer* commits accepted runs in groups, the *dispatcher* leases what is due as far as places are
-//! free, each run is *executed* in a task of its own as a call is, and the *committer* commits the ends in groups. A
+//! free, each run is *executed* in its own task as a call is, and the *committer* commits the ends in groups. A
 //! heartbeat keeps the leases. What a run's lease no longer covers commits nothing.
 
 mod committer;

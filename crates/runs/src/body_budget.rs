@@ -11,16 +11,16 @@ use bytes::Bytes;
 use faas_types::{Code, Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
 
-/// One part in so many is left to functions that hold little.
+/// The reciprocal of the share that is left to functions which hold little.
 const SPARED: u64 = 8;
-/// One part in so many is what such a function may hold: 1 MB of the usual budget.
+/// The reciprocal of the share that such a function may hold: 1 MB of the usual budget.
 const LITTLE: u64 = 512;
-/// A project may hold so many times what nobody holds.
+/// A project may hold the free bytes times this.
 const PROJECT_WEIGHT: u64 = 3;
 
 /// Memory for bodies of all calls together. Taken as bytes come, never for what is only announced.
 ///
-/// What a function and a project may hold follows what is left: a function as much as nobody holds, a project three times
+/// What a function and a project may hold follows what is left: a function as much as is free, a project three times
 /// as much. So one function alone gets half of the budget and one project three quarters, and however many share it, there
 /// is room for one more. A part is kept for functions that hold little.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Default for BodyBudget {
 }
 
 impl BodyBudget {
-    /// A budget of so many bytes.
+    /// A budget of `max` bytes.
     #[must_use]
     pub fn new(max: u64) -> Self {
         Self { max, held: Mutex::default(), used: AtomicU64::new(0), refused: AtomicU64::new(0) }

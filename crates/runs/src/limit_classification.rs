@@ -1,4 +1,4 @@
-//! Which limit a function's own error tells of.
+//! The limit that a function's error shows to be reached.
 
 use faas_types::{ByteSize, Code, Executed, Fault, FunctionError, InnerLimit, Reason, limits};
 

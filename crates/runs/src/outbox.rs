@@ -68,7 +68,7 @@ impl Outbox {
         held.saturating_sub(limits::CALLBACK_RESERVED).saturating_add(cost(body)) <= self.max
     }
 
-    /// The end of a run has brought one with a body of so many bytes.
+    /// Counts a message that the end of a run has added, by the bytes of its body.
     pub(crate) fn add(&self, project: ProjectId, body: usize) {
         self.count(project, cost(body));
     }

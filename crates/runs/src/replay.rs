@@ -31,7 +31,7 @@ pub struct Replay {
 pub enum DeadSelection {
     /// This one.
     One(RunId),
-    /// All that a query finds, its limit at the most.
+    /// All that a query finds, up to its limit.
     Found(DeadLetterQuery),
 }
 
@@ -80,7 +80,7 @@ impl Runs {
             route.stage = run.stage;
         }
         let RunInput { mut payload, body, max_age } = input;
-        // What a caller sent says nothing for the platform, whoever stored it.
+        // Headers of the platform count only where the platform has set them, and not a caller.
         if matches!(run.trigger, TriggerKind::Http | TriggerKind::Api) {
             payload = payload.without_claims();
         }
@@ -144,7 +144,7 @@ impl Runs {
     /// One dead letter.
     ///
     /// # Errors
-    /// `FN_013` when there is none of this run.
+    /// `FN_013` when the run has no dead letter.
     pub async fn dead_letter(&self, project: ProjectId, id: RunId) -> Result<DeadLetter, Fault> {
         let found = self.dispatch.letters.dead_letter(project, id).await?;
         found.ok_or_else(|| {
@@ -157,7 +157,7 @@ impl Runs {
     /// accepted.
     ///
     /// # Errors
-    /// When the dead letters cannot be read, or there is none of one run. A dead letter that is not accepted says so in
+    /// When the dead letters cannot be read, or one of the runs has no dead letter. A dead letter that is not accepted says so in
     /// its outcome and stays.
     pub async fn redrive(self: &Arc<Self>, project: ProjectId, which: DeadSelection) -> Result<Vec<Redriven>, Fault> {
         let dead = self.selected(project, which).await?;
@@ -171,7 +171,7 @@ impl Runs {
     /// Forgets dead letters with their inputs; returns how many.
     ///
     /// # Errors
-    /// When there is none of one run, or they cannot be removed.
+    /// When one of the runs has no dead letter, or they cannot be removed.
     pub async fn purge(&self, project: ProjectId, which: DeadSelection) -> Result<u64, Fault> {
         let dead = self.selected(project, which).await?;
         let removed = self.dispatch.letters.purge(project, dead).await?;

@@ -37,7 +37,7 @@ pub(crate) fn response_stream() -> (ResponseSender, BoxStream<'static, Result<By
 // === impl ResponseSender ===
 
 impl ResponseSender {
-    /// Hands over a chunk; `false` when nobody takes any more. Waits until the one before has been taken.
+    /// Hands over a chunk; `false` when the receiver is gone. Waits until the one before has been taken.
     pub(crate) async fn send(&self, chunk: Bytes) -> bool {
         self.chunks.send(chunk).await.is_ok()
     }

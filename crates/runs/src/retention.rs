@@ -1,6 +1,6 @@
 //! Forgetting what is older than a project keeps, in the background and in small steps.
 //!
-//! A step holds up whoever writes at that moment, so it takes few rows, and between two steps the store is left alone for
+//! A step delays other writes, so it takes few rows, and between two steps the store is left alone for
 //! longer than the step took.
 
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Runs {
         &self.retention_metrics
     }
 
-    /// How long a project's history is kept, and whether that is a setting of its own.
+    /// How long a project's history is kept, and whether the project has set that itself.
     ///
     /// # Errors
     /// When the registry cannot be read.

@@ -263,7 +263,7 @@ impl RunGuard {
         }
         permit.reusable = false;
         if tokio::runtime::Handle::try_current().is_ok() {
-            // A handler that a debugger holds ends when whoever looks at it is done.
+            // A handler that a debugger has stopped ends after the debugging session.
             let within = self.runs.inspection.as_ref().map_or(SETTLE_WITHIN, |_| Inspection::PATIENCE);
             let stop = self.runs.lifecycle.token().clone();
             self.runs.lifecycle.spawn(async move {

@@ -57,7 +57,7 @@ pub struct RunSettings {
     pub quotas: Quotas,
     /// How callbacks are tried again.
     pub callbacks: CallbackPolicy,
-    /// How long a project's history is kept that has no settings of its own.
+    /// How long the history of a project without settings is kept.
     pub retention: Retention,
     /// Lets debuggers into instances, and gives calls the time for it.
     pub inspection: Option<Inspection>,

@@ -1,4 +1,4 @@
-//! Builds: packages installed in a sandbox of their own.
+//! Builds: packages installed in a separate sandbox.
 //!
 //! A build is the installer's word against everybody's: packages run code of theirs while they are installed. So it
 //! happens where functions run, behind the same walls, with a way out that leads to package indexes only, and what comes
@@ -164,7 +164,7 @@ impl RuntimesBuilder {
             },
             network: NetworkMode::Loopback,
             port_forward: false,
-            // What packages do while they are installed is nobody's promise: never without walls.
+            // Packages run code while they are installed: never without isolation.
             min_isolation: IsolationLevel::Partial,
         }
     }

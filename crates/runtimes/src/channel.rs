@@ -52,8 +52,8 @@ fn split_as(channel: OwnedFd, refuses_descriptors: bool) -> io::Result<(pipe::Re
     Ok((pipe::Receiver::from_owned_fd(out.into())?, writer))
 }
 
-/// Reads until the sandbox has gone, also when nobody takes what is read any more: what a socket holds unread at its close
-/// is closed by whoever closes it.
+/// Reads until the sandbox has gone, also when what is read is not used any more: a socket must be
+/// read to its end before it is closed.
 fn relay(mut socket: UnixStream, into: io::PipeWriter) {
     let (mut buffer, mut into) = (vec![0; RELAY_LEN], Some(into));
     loop {

@@ -20,7 +20,7 @@ use crate::recipe::{Discover, Probed, Recipe};
 const PROBE_TIME: Duration = Duration::from_secs(5);
 /// Bytes of a description.
 const PROBE_MAX: u64 = 64 << 10;
-/// Programs that are asked at the most.
+/// The most programs that are asked.
 const CANDIDATES_MAX: usize = 64;
 
 /// An installation that can be sealed.

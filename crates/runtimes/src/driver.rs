@@ -61,7 +61,7 @@ pub(crate) struct Driver {
     began: Timestamp,
     lines: Vec<LogEntry>,
     heads: ReplyHeads,
-    /// Raw output that tells of an end for want of memory.
+    /// Raw output that shows an end for want of memory.
     starving: Option<String>,
     network: Option<InstanceNetwork>,
 }
@@ -299,7 +299,7 @@ impl Driver {
         }
         self.budget.charge(frame_budget::price_of_json(head.len()));
         let head = self.heads.read(&head).map_err(breach)?;
-        // The kernel tells of the pipes before it tells of a socket that was written to after them, so what the run
+        // The kernel reports the pipes before it reports a socket that was written to after them, so what the run
         // wrote there is known by now, and asking again would cost two system calls.
         let now = self.clock.now();
         for pipe in &mut self.pipes {
@@ -322,7 +322,7 @@ impl Driver {
         }
     }
 
-    /// Ends a call whose reply is over a limit, and tells the shim that nobody listens any more.
+    /// Ends a call whose reply is over a limit, and tells the shim that its reply is not read any more.
     fn refuse(&self, stream: u32, message: impl Into<String>) {
         if let Some(Finished { inbox, dropped, .. }) = self.link.streams.give_up(stream) {
             self.link.outbox.send_cancel(stream);
@@ -435,7 +435,7 @@ impl Driver {
     async fn read_pipe(&mut self, index: usize) {
         self.pipes[index].read(self.clock.now(), &mut self.lines);
         self.forward_lines().await;
-        // When the run's time is over, nobody asks the pipe for what it has of a line.
+        // When the run's time is over, the part of a line that is in the pipe is not read.
         if let Some(run) = self.link.streams.sole()
             && let Some(part) = self.pipes[index].take_unfinished(self.clock.now())
         {

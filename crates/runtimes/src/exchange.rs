@@ -16,7 +16,7 @@ use crate::streams::Streams;
 
 /// Bodies up to this size are copied behind their head, so that the invocation is one write.
 const COPIED_BODY_MAX: usize = 64 << 10;
-/// Bytes that a caller takes before the shim is told: rare enough to cost little, often enough that nobody waits.
+/// Bytes that a caller takes before the shim is told: rare enough to cost little, often enough that the sender does not wait.
 const TOLD_AFTER: u64 = WINDOW as u64 / 4;
 
 /// The stream of one invocation's items. Dropped before its end, it cancels the invocation.
@@ -147,7 +147,7 @@ impl Stream for Exchange {
             return Poll::Ready(None);
         }
         let item = match self.inbox.poll_next(context) {
-            // A driver that stops closes the inbox: whoever has seen no end then has lost the instance.
+            // A driver that stops closes the inbox: a reader that has seen no end then has lost the instance.
             Poll::Ready(item) => item.unwrap_or(ExchangeItem::End(ExchangeEnd::Lost)),
             Poll::Pending => match self.poll_upload(context) {
                 Some(item) => {

@@ -6,7 +6,7 @@ use faas_proto::frame::FrameKind;
 use faas_types::limits::LOG_LINE_COST;
 use tokio::time::Instant;
 
-/// One part in so many of a core: the server time that one sandbox may take in the long run.
+/// The reciprocal of the share of a core: the server time that one sandbox may take in the long run.
 const SHARE: u32 = 10;
 /// Server time that a sandbox can save up.
 const BURST: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ const HEAD_FREE: usize = 4 << 10;
 const JSON_BYTE_NANOS: u64 = 10;
 
 /// The server time that one sandbox may still take, as a token bucket. One that has taken more is not read until time has
-/// paid for it, so that its pipes and its socket hold it back; nothing is lost and nobody else waits.
+/// paid for it, so that its pipes and its socket hold it back; nothing is lost and no other sandbox waits.
 #[derive(Debug)]
 pub(crate) struct FrameBudget {
     /// Nanoseconds; below zero while the sandbox has to wait.
@@ -65,7 +65,7 @@ pub(crate) const fn price_of_dropped_line() -> Duration {
     FRAME
 }
 
-/// The price of parsing so many bytes of JSON.
+/// The price of parsing `length` bytes of JSON.
 pub(crate) const fn price_of_json(length: usize) -> Duration {
     Duration::from_nanos(length.saturating_sub(HEAD_FREE) as u64 * JSON_BYTE_NANOS)
 }

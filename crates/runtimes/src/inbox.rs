@@ -33,7 +33,7 @@ struct State {
     waiting: Option<Waker>,
     /// Nothing comes any more: the invocation has ended or its instance is gone.
     closed: bool,
-    /// Nobody takes anything any more.
+    /// The reader is gone.
     abandoned: bool,
 }
 
@@ -84,7 +84,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// The shim takes so many more bytes of the request's body.
+    /// The shim takes more bytes of the request's body.
     pub(crate) fn add_credit(&self, bytes: u64) {
         // No body is longer.
         self.change(|state| state.credit = state.credit.saturating_add(bytes).min(BODY_MAX));
@@ -107,7 +107,7 @@ impl Inbox {
         self.change(|state| state.closed = true);
     }
 
-    /// Nobody takes anything any more.
+    /// The reader is gone.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         state.abandoned = true;

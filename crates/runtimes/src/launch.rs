@@ -65,7 +65,7 @@ struct Started {
     driver: Driver,
     logs: InstanceLogs,
     path: StartPath,
-    /// Before the function's code is there, nobody has used it.
+    /// Before the function's code is there, it is unused.
     device: Option<NetworkDevice>,
 }
 

@@ -12,7 +12,7 @@
 //!
 //! `discovery` finds installations, `seal` and `shared_libs` turn one into a read-only root layer, `launch` opens a
 //! sandbox over it and shakes hands with the shim, `driver` reads what the instance sends, `streams` and `outbox` are
-//! what its handle and its driver share. `builder` installs packages, in a sandbox of their own. `debugger` lets debuggers into instances of local runs.
+//! what its handle and its driver share. `builder` installs packages in a separate sandbox. `debugger` lets debuggers into instances of local runs.
 
 mod builder;
 mod channel;

@@ -72,7 +72,7 @@ impl InstanceNetwork {
     }
 
     /// The attempt that a run's error may come from: its own, or, where the error is one of a network, one of some seconds
-    /// ago of which nobody knows whose it was.
+    /// ago of an unknown owner.
     pub(crate) fn cause_of(&self, run: u32, error: &FunctionError) -> Option<String> {
         let last = self.denied.as_ref()?;
         let is_recent = || last.at.elapsed() < REPEATED && looks_like_network(error);

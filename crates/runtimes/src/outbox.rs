@@ -190,7 +190,7 @@ impl Outbox {
         self.queue.lock().answers > ANSWERS_MAX
     }
 
-    /// The shim may send so many more bytes of a reply's body.
+    /// Lets the shim send more bytes of a reply's body.
     pub(crate) fn send_window(&self, stream: u32, bytes: u32) {
         self.send([Queued::answer(FrameKind::Window, false, stream, &bytes.to_le_bytes())]);
     }
@@ -218,7 +218,7 @@ impl Outbox {
         self.send([Queued::answer(FrameKind::Shutdown, true, 0, &[])]);
     }
 
-    /// Nobody listens to a stream any more: what waits for the shim is taken back, and it is told if it has heard of it.
+    /// The reader of a stream is gone: what waits for the shim is taken back, and it is told if it has heard of it.
     pub(crate) fn send_cancel(&self, stream: u32) {
         if self.queue.lock().remove(stream) {
             self.send([Queued::answer(FrameKind::Cancel, true, stream, &[])]);

@@ -14,7 +14,7 @@ use crate::seal::SealedRuntime;
 const CODE: &str = "/function";
 /// Where named layers appear.
 const LAYERS: &str = "/opt/layers";
-/// Tells a shim, as its last argument, that nobody waits for it yet.
+/// Tells a shim, as its last argument, that no call waits for it yet.
 const WAIT: &str = "--wait";
 /// CPU share of what waits, in thousandths of a core: starting is not to be throttled.
 const WAITING_CPU_MILLIS: u32 = 1000;

@@ -91,7 +91,7 @@ impl Streams {
         table.open.drain().for_each(|(_, stream)| stream.inbox.close());
     }
 
-    /// Forgets a stream that nobody listens to; whether it was open.
+    /// Forgets a stream without a reader; returns whether it was open.
     pub(crate) fn forget(&self, id: u32) -> bool {
         self.give_up(id).is_some()
     }
@@ -172,7 +172,7 @@ impl Streams {
         })
     }
 
-    /// The caller has taken so many bytes; whether the shim is to be told.
+    /// The caller has taken bytes; returns whether the shim is to be told.
     pub(crate) fn widen(&self, id: u32, bytes: u64) -> bool {
         self.table.lock().open.get_mut(&id).map(|stream| stream.window = stream.window.saturating_add(bytes)).is_some()
     }

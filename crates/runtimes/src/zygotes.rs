@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::runtime_profile::RuntimeProfile;
 
-/// Forks of one zygote share its address layout and hash seed: after so many it is made anew.
+/// Forks of one zygote share its address layout and hash seed: after this many it is made anew.
 const FORKS_MAX: u32 = 2_000;
 /// The same by age.
 const AGE_MAX: Duration = Duration::from_secs(15 * 60);
@@ -98,7 +98,7 @@ impl Zygotes {
         }
     }
 
-    /// Ends the zygotes of runtimes that nobody wants any more.
+    /// Ends the zygotes of runtimes that are not wanted any more.
     pub(crate) fn retain(&self, wanted: impl Fn(&RuntimeName) -> bool) {
         self.states.lock().retain(|runtime, _| wanted(runtime));
     }

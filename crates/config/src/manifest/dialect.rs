@@ -10,7 +10,7 @@ const SCALING: &[(&str, &str)] =
     &[("minInstances", "min"), ("maxInstances", "max"), ("targetConcurrency", "concurrency")];
 const SCHEDULE: &[(&str, &str)] = &[("cron", "schedule")];
 const PLATFORM: &[(&str, &str)] = &[("env", "vars")];
-/// Keys of `vpc`, which only may say that there is none.
+/// Keys of `vpc`. They may only say that the function has no private network.
 const VPC_KEYS: &[&str] = &["enabled", "subnetIds", "securityGroupIds"];
 const LIMIT_KEYS: &[&str] = &["timeout", "memory", "concurrency"];
 
@@ -116,7 +116,7 @@ fn put_below(reader: &mut Reader, rows: &mut Vec<(Key, Node)>, table: &str, key:
         rows.push((Key { text: table.to_owned(), at }, Node { value: Value::Table(Vec::new()), at }));
     }
     let found = rows.iter_mut().find(|(other, _)| other.text == table);
-    // What is no table is told of when it is read.
+    // Values that are not tables are reported when they are read.
     if let Some((_, Node { value: Value::Table(rows), .. })) = found {
         put(reader, table, rows, Key { text: key.to_owned(), at }, node);
     }

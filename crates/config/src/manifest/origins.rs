@@ -128,7 +128,7 @@ impl Manifest {
     /// has, which bounds their number.
     ///
     /// # Errors
-    /// [`Code::InvalidConfiguration`] naming the first key that the manifest lacks, or whose origin is none.
+    /// [`Code::InvalidConfiguration`] naming the first key that the manifest lacks, or whose origin is not a known one.
     pub fn take_origins(&mut self, told: BTreeMap<String, String>) -> Result<(), Fault> {
         let rows = self.rows();
         let mut origins = Origins::new();

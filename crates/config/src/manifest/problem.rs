@@ -33,7 +33,7 @@ pub struct ManifestErrors {
 /// Why a directory's manifest could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadManifestError {
-    /// There is none.
+    /// The directory has no manifest.
     #[error(
         "no faas.toml in {dir}; create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE`"
     )]

@@ -1,4 +1,4 @@
-//! Webhook triggers: signed deliveries at a URL of their own.
+//! Webhook triggers: signed deliveries at their own URL.
 
 use faas_types::{Redelivery, TriggerKind, WebhookReply, WebhookScheme, WebhookTrigger};
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ServerConfig;
 
-/// The sections whose settings have no prefix of their own in the environment: `engine.drain` is `FAAS_DRAIN`.
+/// The sections whose settings have no prefix in the environment: `engine.drain` is `FAAS_DRAIN`.
 const BARE_SECTIONS: [&str; 4] = ["http", "store", "sandbox", "engine"];
 
 /// The settings that options of `faas up` set, with the option.

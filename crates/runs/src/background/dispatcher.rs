@@ -72,7 +72,7 @@ fn hold(runs: &Runs, lease: &Lease) {
     }
 }
 
-/// Finds work that nobody gave a sign of: delays and backoffs that are over, leases that lapsed. Returns when to look
+/// Finds work that was not signed: delays and backoffs that are over, leases that lapsed. Returns when to look
 /// again.
 async fn look(runs: &Runs) -> Instant {
     let now = runs.clock.now();

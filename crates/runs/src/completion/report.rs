@@ -1,4 +1,4 @@
-//! What is told of a run that has ended: the body of its callback, and the input of its destination.
+//! The report on a run that has ended: the body of its callback, and the input of its destination.
 
 use faas_types::{Code, FunctionError, FunctionName, JsonText, RunId, RunRecord, RunState, Timestamp};
 use serde::Serialize;
@@ -49,7 +49,7 @@ struct Failure<'a> {
 // === impl Report ===
 
 impl<'a> Report<'a> {
-    /// For whoever the caller named. Of a failure it tells no more than the caller was told.
+    /// For the receiver that the caller named. It says no more of a failure than the caller may know.
     pub(super) fn for_callback(run: &'a RunRecord) -> Self {
         let mut report = Self::of(run);
         if run.completion.as_ref().is_some_and(|completion| completion.brief) {

@@ -104,7 +104,7 @@ impl Runs {
 // === impl Runs ===
 
 impl Runs {
-    /// The live secrets of a project, the current one first; a first one is made where there is none.
+    /// The live secrets of a project, the current one first; the first one is made when a project has no secret.
     pub(super) async fn live_signing_secrets(&self, project: ProjectId) -> Result<Vec<WebhookSecret>, Fault> {
         for _ in 0..RETRIES {
             let (record, expect) = self.signing_record(project).await?;

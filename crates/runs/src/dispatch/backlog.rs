@@ -61,7 +61,7 @@ impl Backlog {
         Self { quotas, counts: Mutex::new(counts) }
     }
 
-    /// Counts a run in, or refuses it. Whoever counted it in counts it out when it is not accepted after all.
+    /// Counts a run in, or refuses it. The caller counts it out when it is not accepted after all.
     pub(crate) fn enter(
         &self,
         owner: QueueKey,

@@ -97,7 +97,7 @@ impl FunctionQueues {
         self.news.notified().await;
     }
 
-    /// What to lease now. `is_held` tells of functions that are paused.
+    /// What to lease now. `is_held` says whether a function is paused.
     pub(crate) fn wants(&self, now: Instant, is_held: impl Fn(FunctionId) -> bool) -> Vec<Asked> {
         let mut table = self.table.lock();
         table.sweep(now);

@@ -4,13 +4,13 @@
 pub(crate) const BATCH: u32 = 256;
 /// Runs that are tried at once before anything is known of the function.
 const FIRST: u32 = 4;
-/// Runs that are tried at once at the most.
+/// The most runs that are tried at once.
 const PLACES_MAX: u32 = 1_000;
 
 /// A function as its server sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct QueueLoad {
-    /// Calls that its instances take at once at the most; `None` before the first run.
+    /// The most calls that its instances take at once; `None` before the first run.
     pub capacity: Option<u32>,
     /// Runs that are being tried.
     pub active: u32,

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 #[derive(Default)]
 pub(crate) struct Waiters {
     runs: Mutex<HashMap<RunId, Vec<oneshot::Sender<()>>>>,
-    /// Lets the committer pass without the lock while nobody waits.
+    /// Lets the committer pass without the lock while no caller waits.
     count: AtomicUsize,
 }
 
@@ -22,7 +22,7 @@ impl Waiters {
     pub(crate) fn wait(&self, run: RunId) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         let mut runs = self.runs.lock();
-        // Whoever went away makes room for whoever comes.
+        // Waiters that went away make room for new ones.
         let waiting = runs.entry(run).or_default();
         waiting.retain(|waiter| !waiter.is_closed());
         waiting.push(sender);

@@ -94,7 +94,7 @@ impl Session {
             let message = "the files that ask for packages are too large to be handed over";
             return Err(Failed::Fault(Box::new(Fault::new(Code::PayloadTooLarge, message))));
         }
-        // Where nobody reads, the next frame is missed.
+        // Without a reader, the next frame is missed.
         let _ = self.outbox.send(encode(BuildKind::Job, 0, &content)).await;
         loop {
             let BuildFrame { kind, stream, payload } = self.next_frame().await?;

@@ -1,4 +1,4 @@
-//! Connections of a build to the outside, each in a task of its own.
+//! Connections of a build to the outside, each in its own task.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Tunnels {
         self.open.remove(&stream);
     }
 
-    /// Waits until a connection has ended; returns why, where that is worth telling. Never returns while there is none.
+    /// Waits until a connection has ended; returns why, where that is worth a line. Never returns while there is no connection.
     pub(super) async fn ended(&mut self) -> Option<String> {
         match self.tasks.join_next().await {
             Some(Ok((stream, why))) => {

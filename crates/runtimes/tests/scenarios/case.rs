@@ -52,7 +52,7 @@ struct Exchanged {
     json: Option<Value>,
     /// Sent as it is.
     text: Option<String>,
-    /// `text` so many times.
+    /// `text` repeated.
     #[serde(default = "one")]
     times: u32,
     expect: Expected,
@@ -74,7 +74,7 @@ struct Expected {
     #[serde(default)]
     lost: bool,
     logs: Option<Vec<LogExpected>>,
-    /// Lines that come in this order, others between them: a crash has words of its own.
+    /// Lines that come in this order, others between them: a crash adds its own words.
     #[serde(default)]
     logs_include: Vec<LogExpected>,
     #[serde(default)]

@@ -93,7 +93,7 @@ async fn a_publication_ends_with_a_call_that_is_given_up() {
             let mut items = launched.instance.invoke(invocation("POST", b"\"wait\"".to_vec()));
             let Some(ExchangeItem::Publish(publishing)) = items.next().await else { panic!("{name} {code}") };
             drop(items);
-            // Nobody is told any more, and nothing is disturbed by that.
+            // No reader is left, and nothing is disturbed by that.
             publishing.reply.answer(Ok("late".into()));
             assert!(launched.instance.settle(Duration::from_secs(5)).await, "{name} {code}");
             let asked = invoke(&*launched.instance, invocation("POST", b"\"ask\"".to_vec())).await;
