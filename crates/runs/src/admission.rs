@@ -13,8 +13,9 @@ use crate::lifecycle::stopping;
 use crate::route::{Route, Selector};
 use crate::runs::Runs;
 
-/// Deployments and changes of vars that one call follows.
-const REPLACEMENTS_MAX: u32 = 8;
+/// Times that a call asks for a permit. A pool that is replaced costs it two of them, and after some replacements the call
+/// stays with its pool; the rest is for changes between the opening of a pool and the question to it.
+const ASKED_MAX: u32 = 16;
 
 // === impl Runs ===
 
@@ -28,7 +29,7 @@ impl Runs {
         deadline: Instant,
     ) -> Result<(Permit, Route), Fault> {
         let mut position = None;
-        for _ in 0..REPLACEMENTS_MAX {
+        for _ in 0..ASKED_MAX {
             match self.scheduler.acquire(&self.pool_key(&route), urgency, position, deadline).await {
                 Ok(permit) => return Ok((permit, route)),
                 Err(AdmissionError::Refused(refusal)) => return Err(refused(&route, refusal)),

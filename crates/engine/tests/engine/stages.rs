@@ -1,6 +1,7 @@
 //! Stages: what instances get, when they are replaced, and what is never kept.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +10,7 @@ use faas_engine::{CallRequest, HttpRequest, RunOptions, SecretRecord, Selector};
 use faas_ports::{Collection, Entry, Expect, Key, LogQuery, Secret, Write};
 use faas_types::{Alias, AliasName, Code, Fault, FunctionRecord, RunState, SecretName, Stage, TriggerKind, limits};
 
-use crate::house::{House, parse, read, scaling};
+use crate::house::{House, parse, read, scaling, until};
 
 const VALUE: &str = "s3cret-of-many-letters";
 
@@ -85,6 +86,29 @@ async fn a_secret_reaches_the_next_call_without_a_deployment() {
     assert!(slow.unwrap().contains(" x-"), "a call under way failed");
     assert_eq!(set.unwrap(), 2);
     assert!(house.text("pay", "/").await.unwrap().ends_with(" x-second"));
+    house.alive(1).await;
+}
+
+/// Each change closes the pool for whose instance the call waits. Where changes are faster than starts, the call must not
+/// move on for ever.
+#[tokio::test]
+async fn a_call_is_served_while_its_secrets_change_faster_than_an_instance_starts() {
+    let house = House::open().await;
+    house.set(Stage::Prod, "KEY", "value-0").await.unwrap();
+    house.coloured("pay", "x-${secrets.KEY}").await.unwrap();
+    house.alive(0).await;
+    house.launcher.held.store(true, Ordering::Release);
+    let changes = async {
+        for n in 1..=20 {
+            until("the call waits", || house.engine.scheduler().snapshot().waiting == 1).await;
+            house.set(Stage::Prod, "KEY", &format!("value-{n}")).await.unwrap();
+        }
+        house.launcher.held.store(false, Ordering::Release);
+        house.launcher.go.notify_waiters();
+    };
+    let (text, ()) = tokio::join!(house.text("pay", "/"), changes);
+    assert!(text.unwrap().contains(" x-value-"), "it has a value that held while it waited");
+    assert!(house.text("pay", "/").await.unwrap().ends_with(" x-value-20"), "the next call has the newest");
     house.alive(1).await;
 }
 

@@ -49,7 +49,7 @@ impl<H: Handles> Scheduler<H> {
         }
         let position = position.unwrap_or_else(|| {
             self.positions += 1;
-            QueuePosition(self.positions)
+            QueuePosition::new(self.positions)
         });
         let Some(pool) = self.pools.get_mut(&id) else { return Admission::UnknownPool };
         pool.queue.push(position, urgency, waiter(), now);

@@ -165,10 +165,12 @@ impl<H: Handles> Scheduler<H> {
         self.start_wanted(now);
     }
 
-    /// Admits no more calls. Waiting calls move to the pool that took over; calls under way end.
+    /// Admits no more calls. Waiting calls move to the pool that took over, but for those that have moved often; calls under
+    /// way end.
     fn close_pool(&mut self, id: PoolId, now: Instant) {
         self.stop_admitting(id, now);
-        while let Some((position, waiter, _)) = self.pools.get_mut(&id).and_then(|pool| pool.queue.pop()) {
+        let moving = self.pools.get_mut(&id).map(|pool| pool.queue.take_moving()).unwrap_or_default();
+        for (position, waiter) in moving {
             self.reject(id, waiter, Rejection::PoolClosed(position));
         }
         self.update_demand(id, now);

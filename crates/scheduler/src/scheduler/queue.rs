@@ -12,9 +12,17 @@ pub enum Urgency {
     Background,
 }
 
-/// The position of a call in a queue: lower is older. A call that moves to another pool keeps it.
+/// The position of a call in a queue: lower is older. A call that moves to another pool keeps its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueuePosition(pub(crate) u64);
+pub struct QueuePosition {
+    place: u64,
+    /// Pools that were closed while it waited for them.
+    moves: u8,
+}
+
+/// How often a call moves on to the pool that takes over. Then it is served by the pool for which it waits: pools that are
+/// replaced faster than an instance starts would never serve it.
+const MOVES_MAX: u8 = 2;
 
 /// The calls that wait for one pool.
 pub(crate) struct Queue<W> {
@@ -38,6 +46,18 @@ pub(crate) struct Progress {
     pub waited: Duration,
     /// How many calls were served meanwhile.
     pub served: u64,
+}
+
+// === impl QueuePosition ===
+
+impl QueuePosition {
+    pub(crate) fn new(place: u64) -> Self {
+        Self { place, moves: 0 }
+    }
+
+    fn moved(self) -> Self {
+        Self { moves: self.moves.saturating_add(1), ..self }
+    }
 }
 
 // === impl Queue ===
@@ -75,6 +95,13 @@ impl<W> Queue<W> {
         Some((position, waiting.waiter, waiting.since))
     }
 
+    /// Takes the calls that move on when the pool closes, with their positions in the next one.
+    pub(crate) fn take_moving(&mut self) -> Vec<(QueuePosition, W)> {
+        let lines = [&mut self.callers, &mut self.background];
+        let moving = lines.into_iter().flat_map(|line| line.extract_if(.., |position, _| position.moves < MOVES_MAX));
+        moving.map(|(position, waiting)| (position.moved(), waiting.waiter)).collect()
+    }
+
     pub(crate) fn remove(&mut self, position: QueuePosition) -> Option<W> {
         let waiting = self.callers.remove(&position).or_else(|| self.background.remove(&position));
         waiting.map(|waiting| waiting.waiter)
@@ -99,15 +126,30 @@ mod tests {
     fn the_oldest_caller_goes_first_and_background_last() {
         let (now, mut queue) = (Instant::now(), Queue::new());
         for (position, urgency) in [(3, Urgency::Caller), (1, Urgency::Background), (2, Urgency::Caller)] {
-            queue.push(QueuePosition(position), urgency, position, now);
+            queue.push(QueuePosition::new(position), urgency, position, now);
         }
-        assert_eq!(queue.remove(QueuePosition(9)), None);
+        assert_eq!(queue.remove(QueuePosition::new(9)), None);
         let later = now + Duration::from_secs(1);
         assert_eq!(queue.progress(later), Progress { waited: Duration::from_secs(1), served: 0 });
         let order: Vec<_> = std::iter::from_fn(|| queue.pop().map(|(_, waiter, _)| waiter)).collect();
         assert_eq!(order, [2, 3, 1]);
         assert_eq!(queue.progress(later), Progress::default());
-        queue.push(QueuePosition(4), Urgency::Caller, 4, now);
+        queue.push(QueuePosition::new(4), Urgency::Caller, 4, now);
         assert_eq!(queue.progress(now).served, 0, "those before it do not count");
+    }
+
+    #[test]
+    fn a_call_moves_a_few_times_and_then_stays() {
+        let (now, mut queue, mut position) = (Instant::now(), Queue::new(), QueuePosition::new(5));
+        for moves in 1..=MOVES_MAX {
+            queue.push(position, Urgency::Caller, 'a', now);
+            let moved = queue.take_moving();
+            assert_eq!(moved, [(QueuePosition { place: 5, moves }, 'a')]);
+            position = moved[0].0;
+        }
+        queue.push(position, Urgency::Caller, 'a', now);
+        queue.push(QueuePosition::new(6), Urgency::Background, 'b', now);
+        assert_eq!(queue.take_moving(), [(QueuePosition { place: 6, moves: 1 }, 'b')]);
+        assert_eq!(queue.pop().map(|(_, waiter, _)| waiter), Some('a'), "it stays");
     }
 }
