@@ -323,6 +323,8 @@ def vars_and_keys(session: Session, desk: Path) -> None:
     session.json("vars", "delete", "--shared", "--stage", "dev", "PLACE")
     key = session.json("keys", "create", "of-every-command", "--scope", "invoke")
     session.both("keys", "list")
+    session.both("keys", "get", key["id"])
+    session.both("keys", "update", key["id"], "--expires", "30d")
     session.json("keys", "revoke", key["id"], "--yes")
     session.both("settings", "callbacks", "get")
     session.json("settings", "callbacks", "rotate")

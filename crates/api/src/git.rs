@@ -25,7 +25,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faas_engine::{Caller, Engine};
 use faas_types::{Code, Fault, FunctionName, Reason, Scope};
-use faas_web::{PathParams, QueryParams, authenticate_key};
+use faas_web::{PathParams, QueryParams, authenticate_key, check_named};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -107,6 +107,7 @@ async fn advertise(
         return Err(only_pushes().into());
     }
     let name = name(&function)?;
+    check_named(&state.engine, &caller, name.as_str())?;
     let _permit = state.remote.enter()?;
     let refs = receive::advertise(&state.remote, caller.project, &name).await?;
     let announced = format!("# service={SERVICE}\n");
@@ -128,6 +129,7 @@ async fn receive(
         return Err(Fault::new(Code::UnsupportedMediaType, format!("send {REQUEST} as it is")).into());
     }
     let name = name(&function)?;
+    check_named(&state.engine, &caller, name.as_str())?;
     let permit = state.remote.enter()?;
     let turn = state.remote.turn(state.remote.path_of(caller.project, &name))?;
     let deadline = Instant::now() + receive::PATIENCE;

@@ -2,8 +2,9 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Problem};
-use faas_types::{Fault, InvalidId, KeyId, Reason};
+use faas_engine::{Caller, KeySettings};
+use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Problem, UpdateKey};
+use faas_types::{Fault, FunctionRef, InvalidId, InvalidName, KeyId, Reason, Scope, Timestamp};
 use faas_web::{Authorized, Created, HandlerError, Json, PathParams, WithSecret};
 use http::StatusCode;
 
@@ -22,8 +23,7 @@ pub(crate) async fn whoami(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<CallerView>, HandlerError> {
-    let mut keys = state.engine.keys().list(caller.project).into_iter();
-    let record = keys.find(|record| record.id == caller.key).ok_or_else(|| Fault::internal("a key is not listed"))?;
+    let record = state.engine.keys().get(caller.project, caller.key)?;
     Ok(Json(CallerView { project: caller.project.to_string(), key: key_view(record) }))
 }
 
@@ -34,23 +34,14 @@ pub(crate) async fn create_key(
     Authorized(caller): Authorized,
     Json(body): Json<CreateKey>,
 ) -> Result<impl IntoResponse, HandlerError> {
-    let refuse = |message: &str| HandlerError(Fault::of_field(message));
-    if !(1..=64).contains(&body.name.chars().count()) || body.name.chars().any(char::is_control) {
-        return Err(refuse("name: use 1 to 64 characters"));
-    }
-    if body.scopes.is_empty() {
-        return Err(refuse("scopes: name at least one, such as invoke"));
-    }
-    if let Some(scope) = body.scopes.iter().find(|scope| !caller.may(**scope)) {
-        let message = format!("scopes: a key cannot give the scope {scope}, which it does not have");
-        return Err(HandlerError(
-            Fault::new(Reason::ScopeMissing, message).with_hint(format!("use a key with {scope}")),
-        ));
-    }
-    let mut scopes = body.scopes;
-    scopes.sort_unstable();
-    scopes.dedup();
-    let minted = state.engine.keys().mint(caller.project, &body.name, scopes).await?;
+    check_scopes(&caller, &body.scopes)?;
+    let settings = KeySettings {
+        name: body.name,
+        scopes: body.scopes,
+        expires_at: body.expires_at.as_deref().map(time).transpose()?,
+        functions: references(&body.functions)?,
+    };
+    let minted = state.engine.keys().mint(caller.project, settings).await?;
     let location = format!("/api/v1/keys/{}", minted.record.id);
     Ok(WithSecret("key", Created(location, CreatedKey { key: minted.text, view: key_view(minted.record) })))
 }
@@ -65,10 +56,37 @@ pub(crate) async fn get_key(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<Json<KeyView>, HandlerError> {
-    let id = key_id(&id)?;
-    let found = state.engine.keys().list(caller.project).into_iter().find(|record| record.id == id);
-    let record = found.ok_or_else(|| Fault::new(Reason::KeyNotFound, format!("no key `{id}`")))?;
-    Ok(Json(key_view(record)))
+    Ok(Json(key_view(state.engine.keys().get(caller.project, key_id(&id)?)?)))
+}
+
+/// Changes a key, at once: its name, scopes, end and functions.
+#[utoipa::path(patch, path = "/api/v1/keys/{key}", operation_id = "keys.update", tag = "keys", params(("key" = String, Path, description = "the key's id")), request_body = UpdateKey, responses(
+    (status = 200, body = KeyView),
+    (status = 404, description = "no such key, or it was revoked before", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by another request at the same time", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn update_key(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<UpdateKey>,
+) -> Result<Json<KeyView>, HandlerError> {
+    let change = |settings: KeySettings| {
+        // Nobody takes the key of somebody who may do more.
+        check_scopes(&caller, &settings.scopes)?;
+        check_scopes(&caller, body.scopes.as_deref().unwrap_or_default())?;
+        let expires_at = match &body.expires_at {
+            Some(end) => end.as_deref().map(time).transpose()?,
+            None => settings.expires_at,
+        };
+        let functions = match &body.functions {
+            Some(functions) => references(functions.as_deref().unwrap_or_default())?,
+            None => settings.functions,
+        };
+        let (name, scopes) = (body.name.unwrap_or(settings.name), body.scopes.unwrap_or(settings.scopes));
+        Ok(KeySettings { name, scopes, expires_at, functions })
+    };
+    Ok(Json(key_view(state.engine.keys().change(caller.project, key_id(&id)?, change).await?)))
 }
 
 /// Revokes a key; what it may do ends at once.
@@ -89,8 +107,27 @@ pub(crate) async fn revoke_key(
                 .with_hint("use another admin key to revoke this one"),
         ));
     }
+    check_scopes(&caller, &state.engine.keys().get(caller.project, id)?.settings.scopes)?;
     state.engine.keys().revoke(caller.project, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses scopes that the caller does not have itself.
+fn check_scopes(caller: &Caller, scopes: &[Scope]) -> Result<(), Fault> {
+    let Some(scope) = scopes.iter().find(|scope| !caller.may(**scope)) else { return Ok(()) };
+    let message = format!("scopes: a key has no say over the scope {scope}, which it does not have");
+    Err(Fault::new(Reason::ScopeMissing, message).with_hint(format!("use a key with {scope}")))
+}
+
+fn time(text: &str) -> Result<Timestamp, Fault> {
+    text.parse().map_err(|error: String| Fault::of_field(format!("expires_at: {error}")))
+}
+
+fn references(texts: &[String]) -> Result<Vec<FunctionRef>, Fault> {
+    let reference = |(at, text): (usize, &String)| {
+        text.parse().map_err(|error: InvalidName| Fault::of_field(format!("functions[{at}]: {error}")))
+    };
+    texts.iter().enumerate().map(reference).collect()
 }
 
 fn key_id(text: &str) -> Result<KeyId, Fault> {

@@ -14,7 +14,7 @@ use crate::{
 
 /// Every route of the OpenAPI document.
 pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<ApiState> {
-    use Access::{AnyKey, Key, Public};
+    use Access::{AnyKey, Key, OfFunctions, Public};
     use Scope::{
         Admin, Deploy, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, ProjectAdmin, RunsRead, RunsWrite,
         SecretsWrite,
@@ -39,10 +39,10 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(Deploy), routes!(aliases::abort_canary))
         .add(Key(FunctionsRead), routes!(functions::function_metrics))
         .add(Key(FunctionsWrite), routes!(cache::purge_cache))
-        .add_repeatable(Key(Deploy), routes!(deploy::plan_deployment))
+        .add_repeatable(OfFunctions(Deploy), routes!(deploy::plan_deployment))
         .add(Key(Deploy), routes!(deploy::deploy_function))
         .add(Key(Deploy), routes!(deploy::rollback_function))
-        .add(Key(Deploy), routes!(deploy::put_blob))
+        .add(OfFunctions(Deploy), routes!(deploy::put_blob))
         .add(Key(Deploy), routes!(deployment_groups::deploy_group))
         .add(Key(Deploy), routes!(deployment_groups::rollback_group))
         .add(Key(FunctionsRead), routes!(version_files::version_files))
@@ -110,8 +110,9 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(ProjectAdmin), routes!(keys::list_keys))
         .add(Key(ProjectAdmin), routes!(keys::create_key))
         .add(Key(ProjectAdmin), routes!(keys::get_key))
+        .add(Key(ProjectAdmin), routes!(keys::update_key))
         .add(Key(ProjectAdmin), routes!(keys::revoke_key))
-        .add(Key(FunctionsRead), routes!(health::status))
+        .add(OfFunctions(FunctionsRead), routes!(health::status))
         .add(Public, routes!(health::live))
         .add(Public, routes!(health::ready))
         .add(metrics, routes!(metrics::serve))

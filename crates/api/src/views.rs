@@ -337,10 +337,13 @@ fn start_view(start: StartTimes) -> StartView {
 pub(crate) fn key_view(record: KeyRecord) -> KeyView {
     KeyView {
         id: record.id.to_string(),
-        name: record.name,
+        name: record.settings.name,
         prefix: record.prefix,
-        scopes: record.scopes,
+        scopes: record.settings.scopes,
+        functions: record.settings.functions.iter().map(ToString::to_string).collect(),
         created_at: record.created_at.to_string(),
+        expires_at: record.settings.expires_at.map(|at| at.to_string()),
+        last_used_at: record.last_used_at.map(|at| at.to_string()),
         revoked_at: record.revoked_at.map(|at| at.to_string()),
     }
 }

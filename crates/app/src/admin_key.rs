@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use faas_engine::Engine;
+use faas_engine::{Engine, KeySettings};
 use faas_terminal::profile::Profile;
 use faas_types::Scope;
 
@@ -35,7 +35,7 @@ pub(crate) async fn of_directory(engine: &Engine, dir: &Path) -> Result<String> 
         }
         return Ok(key);
     }
-    let minted = engine.keys().mint(engine.default_project(), "admin", vec![Scope::Admin]).await?;
+    let minted = engine.keys().mint(engine.default_project(), KeySettings::new("admin", vec![Scope::Admin])).await?;
     write(&path, &minted.text).with_context(|| format!("cannot write {}", path.display()))?;
     tracing::info!(path = %path.display(), "wrote a new admin key");
     Ok(minted.text)

@@ -5,14 +5,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use faas_ports::{Clock, Collection, Expect, IdSource, Key, PortResult, Registry, Write};
-use faas_types::{Author, Fault, KeyId, ProjectId, Reason, Scope, Timestamp};
+use faas_types::{Fault, KeyId, ProjectId, Reason};
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::caller::Caller;
+use crate::key_record::{KeyRecord, KeySettings};
+use crate::key_uses::{KeyUses, LastUse};
 use crate::projection::{ProjectedTable, Projection, ProjectionStatus};
 use crate::records::{corrupt, encode};
 
@@ -20,36 +24,8 @@ const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 /// Characters of a key that are shown to tell keys apart; too few to guess the rest.
 const SHOWN_CHARS: usize = 12;
-
-/// A key as the registry keeps it, under the hash of its text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyRecord {
-    /// Its id.
-    pub id: KeyId,
-    /// What people call it.
-    pub name: String,
-    /// The first characters of its text.
-    pub prefix: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it was revoked.
-    pub revoked_at: Option<Timestamp>,
-}
-
-/// Who sends a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The project that the key belongs to.
-    pub project: ProjectId,
-    /// The key.
-    pub key: KeyId,
-    /// What people call the key.
-    pub name: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-}
+/// How often the last uses of keys are written down.
+const KEEP_USES_EVERY: Duration = Duration::from_secs(60);
 
 /// A fresh key; its text is known only here.
 pub struct MintedKey {
@@ -65,33 +41,22 @@ pub struct Keys {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     known: Projection<KeyTable>,
+    uses: Arc<KeyUses>,
+    _keeping: AbortOnDropHandle<()>,
 }
 
 /// Keys by the hash of their text.
-#[derive(Default)]
-struct KeyTable(RwLock<HashMap<blake3::Hash, KnownKey>>);
+struct KeyTable {
+    by_hash: RwLock<HashMap<blake3::Hash, KnownKey>>,
+    uses: Arc<KeyUses>,
+}
 
 /// A key in memory.
 struct KnownKey {
     caller: Arc<Caller>,
     record: KeyRecord,
     revision: u64,
-}
-
-// === impl Caller ===
-
-impl Caller {
-    /// Whether the caller may do what `wanted` covers.
-    #[must_use]
-    pub fn may(&self, wanted: Scope) -> bool {
-        self.scopes.iter().any(|scope| scope.grants(wanted))
-    }
-
-    /// The caller as the author of a version.
-    #[must_use]
-    pub fn author(&self) -> Author {
-        Author { key: self.key, name: self.name.clone() }
-    }
+    last_use: Arc<LastUse>,
 }
 
 // === impl Keys ===
@@ -109,8 +74,11 @@ impl Keys {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> PortResult<Arc<Self>> {
-        let known = Projection::start(Arc::clone(&registry), KeyTable::default()).await?;
-        Ok(Arc::new(Self { registry, clock, ids, known }))
+        let uses = Arc::new(KeyUses::load(Arc::clone(&registry)).await?);
+        let table = KeyTable { by_hash: RwLock::default(), uses: Arc::clone(&uses) };
+        let known = Projection::start(Arc::clone(&registry), table).await?;
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keep_uses(Arc::clone(&uses))));
+        Ok(Arc::new(Self { registry, clock, ids, known, uses, _keeping: keeping }))
     }
 
     /// Whether the keys are current.
@@ -118,11 +86,18 @@ impl Keys {
         self.known.status()
     }
 
+    /// Writes down when keys were last used; called at the end too.
+    pub async fn keep_uses(&self) {
+        if let Err(error) = self.uses.keep().await {
+            tracing::warn!(%error, "the last uses of keys are not kept");
+        }
+    }
+
     /// Makes and stores a key.
     ///
     /// # Errors
-    /// When it cannot be stored.
-    pub async fn mint(&self, project: ProjectId, name: &str, scopes: Vec<Scope>) -> Result<MintedKey, Fault> {
+    /// `FN_006` for settings that cannot be; when it cannot be stored.
+    pub async fn mint(&self, project: ProjectId, settings: KeySettings) -> Result<MintedKey, Fault> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
@@ -130,14 +105,35 @@ impl Keys {
         let now = self.clock.now();
         let record = KeyRecord {
             id: self.ids.mint(now),
-            name: name.to_owned(),
             prefix: text[..SHOWN_CHARS].to_owned(),
-            scopes,
+            settings: settings.checked(now)?,
             created_at: now,
             revoked_at: None,
+            last_used_at: None,
         };
         self.store(project, hash(&text).to_hex().to_string(), &record, Expect::Absent).await?;
         Ok(MintedKey { text, record })
+    }
+
+    /// Changes what people choose of a key, in force at once. Returns it with its revision.
+    ///
+    /// # Errors
+    /// `FN_013` when the project has no such key or it was revoked, `FN_006` for settings that cannot be, what `change` refuses,
+    /// `FN_014` when somebody else changed it at the same time.
+    pub async fn change(
+        &self,
+        project: ProjectId,
+        id: KeyId,
+        change: impl FnOnce(KeySettings) -> Result<KeySettings, Fault>,
+    ) -> Result<KeyRecord, Fault> {
+        let (hash, mut record, revision) = self.found(project, id)?;
+        let ended = record.settings.expires_at;
+        record.settings = change(record.settings)?;
+        // What has ended stays as it is while its name changes.
+        let now = if record.settings.expires_at == ended { record.created_at } else { self.clock.now() };
+        record.settings = record.settings.checked(now)?;
+        self.store(project, hash, &record, Expect::Revision(revision)).await?;
+        Ok(record)
     }
 
     /// Revokes a key; what it may do ends at once.
@@ -145,27 +141,38 @@ impl Keys {
     /// # Errors
     /// `FN_013` when the project has no such key.
     pub async fn revoke(&self, project: ProjectId, id: KeyId) -> Result<(), Fault> {
-        let found = {
-            let known = self.known.table().0.read();
-            let mut of_project = known.iter().filter(|(_, key)| key.caller.project == project);
-            let found = of_project.find(|(_, key)| key.record.id == id);
-            found.map(|(hash, key)| (hash.to_hex().to_string(), key.record.clone(), key.revision))
-        };
-        let (hash, mut record, revision) =
-            found.ok_or_else(|| Fault::new(Reason::KeyNotFound, format!("no key `{id}`")))?;
-        if record.revoked_at.is_some() {
-            return Err(Fault::new(Reason::KeyNotFound, format!("the key `{id}` was revoked before")));
-        }
+        let (hash, mut record, revision) = self.found(project, id)?;
         record.revoked_at = Some(self.clock.now());
         self.store(project, hash, &record, Expect::Revision(revision)).await
+    }
+
+    /// A key of a project.
+    ///
+    /// # Errors
+    /// `FN_013` when the project has no such key.
+    pub fn get(&self, project: ProjectId, id: KeyId) -> Result<KeyRecord, Fault> {
+        let known = self.known.table().by_hash.read();
+        let found = known.values().find(|key| key.caller.project == project && key.record.id == id);
+        found.map(KnownKey::shown).ok_or_else(|| Fault::new(Reason::KeyNotFound, format!("no key `{id}`")))
+    }
+
+    /// A key that was not revoked, with the hash that it is stored under and its revision.
+    fn found(&self, project: ProjectId, id: KeyId) -> Result<(String, KeyRecord, u64), Fault> {
+        let known = self.known.table().by_hash.read();
+        let found = known.iter().find(|(_, key)| key.caller.project == project && key.record.id == id);
+        let (hash, key) = found.ok_or_else(|| Fault::new(Reason::KeyNotFound, format!("no key `{id}`")))?;
+        if key.record.revoked_at.is_some() {
+            return Err(Fault::new(Reason::KeyNotFound, format!("the key `{id}` was revoked before")));
+        }
+        Ok((hash.to_hex().to_string(), key.shown(), key.revision))
     }
 
     /// The project's keys, newest first.
     #[must_use]
     pub fn list(&self, project: ProjectId) -> Vec<KeyRecord> {
-        let known = self.known.table().0.read();
+        let known = self.known.table().by_hash.read();
         let of_project = known.values().filter(|key| key.caller.project == project);
-        let mut records: Vec<KeyRecord> = of_project.map(|key| key.record.clone()).collect();
+        let mut records: Vec<KeyRecord> = of_project.map(KnownKey::shown).collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.id));
         records
     }
@@ -173,10 +180,20 @@ impl Keys {
     /// Who a key's text belongs to.
     ///
     /// # Errors
-    /// `FN_010`, saying whether the text is malformed, unknown or revoked.
+    /// `FN_010`, saying whether the text is malformed, unknown, revoked or past its end.
     pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
-        match self.known.table().0.read().get(&hash(text)) {
-            Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
+        match self.known.table().by_hash.read().get(&hash(text)) {
+            Some(key) if key.record.revoked_at.is_none() => {
+                let now = self.clock.now();
+                if let Some(end) = key.record.settings.expires_at.filter(|end| *end <= now) {
+                    return Err(Fault::new(Reason::KeyExpired, format!("the key ended at {end}")).with_command_hint(format!(
+                        "get another from an admin, who moves its end with `faas keys update {} --expires 90d`",
+                        key.record.id
+                    )));
+                }
+                key.last_use.note(now);
+                Ok(Arc::clone(&key.caller))
+            }
             Some(_) => Err(refused("the key was revoked").with_command_hint(
                 "get another from an admin, who makes one with `faas keys create NAME --scope SCOPE`, and run `faas login`",
             )),
@@ -206,15 +223,34 @@ impl ProjectedTable for KeyTable {
 
     fn put(&self, key: &Key, record: KeyRecord, revision: u64) -> PortResult<()> {
         let hash = blake3::Hash::from_hex(&key.name).map_err(|_| corrupt(key))?;
-        let (name, scopes) = (record.name.clone(), record.scopes.clone());
-        let caller = Arc::new(Caller { project: key.project, key: record.id, name, scopes });
-        self.0.write().insert(hash, KnownKey { caller, record, revision });
+        let KeySettings { name, scopes, functions, .. } = record.settings.clone();
+        let caller = Arc::new(Caller { project: key.project, key: record.id, name, scopes, functions });
+        let last_use = self.uses.of(key.project, record.id);
+        self.by_hash.write().insert(hash, KnownKey { caller, record, revision, last_use });
         Ok(())
     }
 
     fn remove(&self, key: &Key) {
         if let Ok(hash) = blake3::Hash::from_hex(&key.name) {
-            self.0.write().remove(&hash);
+            self.by_hash.write().remove(&hash);
+        }
+    }
+}
+
+// === impl KnownKey ===
+
+impl KnownKey {
+    fn shown(&self) -> KeyRecord {
+        KeyRecord { last_used_at: self.last_use.at(), ..self.record.clone() }
+    }
+}
+
+/// Writes down last uses until it is aborted.
+async fn keep_uses(uses: Arc<KeyUses>) {
+    loop {
+        tokio::time::sleep(KEEP_USES_EVERY).await;
+        if let Err(error) = uses.keep().await {
+            tracing::warn!(%error, "the last uses of keys are not kept");
         }
     }
 }

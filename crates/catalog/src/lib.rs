@@ -4,12 +4,15 @@
 //! visible at once, those of others as soon as the registry reports them. What a change means for live instances is carried
 //! out by an [`InstanceRefresher`].
 
+mod caller;
 mod catalog;
 mod fingerprint;
 mod function_entry;
 mod function_table;
 mod functions;
 mod instance_refresher;
+mod key_record;
+mod key_uses;
 mod keys;
 mod live_policies;
 mod network_policies;
@@ -22,12 +25,14 @@ mod var_settings;
 mod vars;
 mod version_cache;
 
+pub use caller::Caller;
 pub use catalog::{Catalog, deleted_meanwhile, no_version};
 pub use fingerprint::VarsFingerprint;
 pub use function_entry::FunctionEntry;
 pub use functions::{FunctionDeps, Functions, StoredFunction, changed_by_others};
 pub use instance_refresher::InstanceRefresher;
-pub use keys::{Caller, KeyRecord, Keys, MintedKey};
+pub use key_record::{KeyRecord, KeySettings};
+pub use keys::{Keys, MintedKey};
 pub use network_policies::{NetworkDeps, NetworkPolicies, NetworkState, PolicyChange};
 pub use projection::{ProjectedTable, Projection, ProjectionStatus, STALE_MAX, snapshot};
 pub use projects::default_project;

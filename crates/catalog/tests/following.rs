@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_catalog::{
-    Catalog, Keys, ProjectionStatus, SecretId, SecretRecord, VarStore, encode, function_key, secret_key, stage_vars_key,
+    Catalog, KeySettings, Keys, ProjectionStatus, SecretId, SecretRecord, VarStore, encode, function_key, secret_key,
+    stage_vars_key,
 };
 use faas_ports::{Clock, Expect, Key, Registry, Secret, SystemClock, Write};
 use faas_testkit::{MemoryVault, UnreliableRegistry};
@@ -77,7 +78,7 @@ async fn a_key_revoked_elsewhere_during_an_outage_is_refused_after_it() {
     let registry = UnreliableRegistry::new();
     let open = || Keys::start(Arc::clone(&registry) as Arc<dyn Registry>, Arc::new(SystemClock), Arc::new(SystemClock));
     let (here, elsewhere) = (open().await.expect("starts"), open().await.expect("starts"));
-    let key = elsewhere.mint(project(), "ci", vec![Scope::Admin]).await.expect("mints");
+    let key = elsewhere.mint(project(), KeySettings::new("ci", vec![Scope::Admin])).await.expect("mints");
     until("the key is known", || here.authenticate(&key.text).is_ok()).await;
 
     begin_outage(&registry, || here.status()).await;
@@ -86,7 +87,7 @@ async fn a_key_revoked_elsewhere_during_an_outage_is_refused_after_it() {
     let refusal = here.authenticate(&key.text).expect_err("it was revoked");
     assert!(refusal.message.contains("revoked"), "{refusal}");
 
-    let second = elsewhere.mint(project(), "ci", vec![Scope::Admin]).await.expect("mints");
+    let second = elsewhere.mint(project(), KeySettings::new("ci", vec![Scope::Admin])).await.expect("mints");
     until("it follows again", || here.authenticate(&second.text).is_ok()).await;
 }
 

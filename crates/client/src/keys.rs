@@ -1,6 +1,6 @@
 //! API keys.
 
-use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList};
+use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, UpdateKey};
 use reqwest::Method;
 
 use crate::client::segment;
@@ -25,12 +25,28 @@ impl Client {
         self.get("api/v1/keys", &()).await
     }
 
+    /// One key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn key(&self, id: &str) -> Result<KeyView, ClientError> {
+        self.get(&format!("api/v1/keys/{}", segment(id)?), &()).await
+    }
+
     /// Makes a key. Its text is in this answer and nowhere else.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn create_key(&self, body: &CreateKey) -> Result<CreatedKey, ClientError> {
         self.send(Method::POST, "api/v1/keys", body).await
+    }
+
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn update_key(&self, id: &str, body: &UpdateKey) -> Result<KeyView, ClientError> {
+        self.send(Method::PATCH, &format!("api/v1/keys/{}", segment(id)?), body).await
     }
 
     /// Revokes a key at once.

@@ -212,6 +212,7 @@ impl Engine {
             }
         }
         self.runs.flush().await;
+        self.keys.keep_uses().await;
         self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }

@@ -10,9 +10,9 @@ mod settings;
 
 pub use faas_artifacts::{BundleStore, FileChange, FileChangeKind};
 pub use faas_catalog::{
-    Caller, Catalog, EffectiveVar, FunctionEntry, Functions, KeyRecord, Keys, MintedKey, NetworkPolicies, NetworkState,
-    PolicyChange, ProjectionStatus, Rekeyed, Rekeyer, STALE_MAX, SecretRecord, SecretSummary, SecretVersion, Secrets,
-    VarSettings, VarSource,
+    Caller, Catalog, EffectiveVar, FunctionEntry, Functions, KeyRecord, KeySettings, Keys, MintedKey, NetworkPolicies,
+    NetworkState, PolicyChange, ProjectionStatus, Rekeyed, Rekeyer, STALE_MAX, SecretRecord, SecretSummary,
+    SecretVersion, Secrets, VarSettings, VarSource,
 };
 pub use faas_ports::{
     BodyStream, InvocationBody, NetworkDecision, NetworkTarget, NetworkTrial, NetworkUsage, TrialOutcome,

@@ -167,13 +167,20 @@ impl Ingress {
                 authenticate(&self.engine, &head.headers, Scope::Invoke)?;
                 return Err(fault.into());
             }
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => {
+                caller.as_ref().map_or(Ok(()), |caller| caller.check_reference(address.function))?;
+                return Err(fault.into());
+            }
         };
-        let may_invoke = caller.as_ref().is_some_and(|caller| caller.may(Scope::Invoke));
+        // On a public function a key of others counts as none.
+        let of_caller =
+            caller.as_ref().filter(|caller| caller.may_use(route.entry.record.id, &route.entry.record.name));
+        let may_invoke = of_caller.is_some_and(|caller| caller.may(Scope::Invoke));
         if !route.is_public() && !may_invoke {
-            authenticate(&self.engine, &head.headers, Scope::Invoke)?;
+            let caller = authenticate(&self.engine, &head.headers, Scope::Invoke)?;
+            caller.check_function(route.entry.record.id, &route.entry.record.name)?;
         }
-        let may_read = caller.as_ref().is_some_and(|caller| caller.may(Scope::RunsRead));
+        let may_read = of_caller.is_some_and(|caller| caller.may(Scope::RunsRead));
         let details = may_read || self.audience == Audience::Author || route.tells_all();
         http_triggers::check(&route, head.method.as_str(), address.path).map_err(|fault| {
             let triggers = &route.version.settings.triggers;

@@ -13,6 +13,7 @@ pub enum Collection {
     Deployments,
     Bundles,
     Keys,
+    KeyUses,
     Settings,
     Triggers,
     TriggerStates,
@@ -37,7 +38,7 @@ pub struct Key {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Projects,
         Self::Functions,
         Self::Tombstones,
@@ -45,6 +46,7 @@ impl Collection {
         Self::Deployments,
         Self::Bundles,
         Self::Keys,
+        Self::KeyUses,
         Self::Settings,
         Self::Triggers,
         Self::TriggerStates,
@@ -65,6 +67,7 @@ impl Collection {
             Self::Deployments => "deployments",
             Self::Bundles => "bundles",
             Self::Keys => "keys",
+            Self::KeyUses => "key_uses",
             Self::Settings => "settings",
             Self::Triggers => "triggers",
             Self::TriggerStates => "trigger_states",

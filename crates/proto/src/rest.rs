@@ -43,7 +43,7 @@ pub use function::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
-pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
+pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, UpdateKey};
 pub use layer::{PackageLayerList, PackageLayerView};
 pub use log::{LogLineView, LogList};
 pub use named_layer::{LayerList, LayerVersionList, LayerVersionView, LayerView, PublishLayer, RemovedLayer};

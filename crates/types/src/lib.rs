@@ -25,6 +25,7 @@ mod egress_target;
 mod fault;
 mod field_error;
 mod field_rules;
+mod function_ref;
 mod function_target;
 mod http_method;
 pub mod id;
@@ -77,6 +78,7 @@ pub use egress_target::{EgressHost, EgressTarget, InvalidEgressTarget, PortRange
 pub use fault::{Executed, Fault, FunctionError, InnerLimit, cut};
 pub use field_error::{FieldError, FieldRule};
 pub use field_rules::{RequestField, is_reserved_in_replies};
+pub use function_ref::FunctionRef;
 pub use function_target::{FunctionTarget, InvalidFunctionTarget};
 pub use http_method::HttpMethod;
 pub use id::{

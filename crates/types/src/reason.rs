@@ -83,12 +83,16 @@ reasons! {
     PermissionDenied = "permission_denied", PermissionDenied;
     /// The key lacks the scope that the route needs.
     ScopeMissing = "scope_missing", PermissionDenied, "use a key with the scope that the message names; POST /api/v1/keys makes one";
+    /// The key is restricted to other functions.
+    FunctionNotAllowed = "function_not_allowed", PermissionDenied, "use another key, or name the function in `functions` of PATCH /api/v1/keys/{key}";
     /// The request has no credentials that count here.
     Unauthenticated = "unauthenticated", Unauthenticated;
     /// The request carries no key.
     KeyMissing = "key_missing", Unauthenticated, "send `Authorization: Bearer KEY`";
     /// The key is malformed, unknown or revoked.
     KeyInvalid = "key_invalid", Unauthenticated, "use another key; an admin makes one with POST /api/v1/keys";
+    /// The key is past its `expires_at`.
+    KeyExpired = "key_expired", Unauthenticated, "use another key; PATCH /api/v1/keys/{key} moves the end of this one";
     /// A body, an upload or a value is larger than its limit.
     PayloadTooLarge = "payload_too_large", PayloadTooLarge;
     /// What the function answered is larger than a reply may be.

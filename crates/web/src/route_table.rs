@@ -16,6 +16,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::auth::{Authorized, authenticate, identify};
 use crate::idempotency::{WriteRoute, once};
+use crate::key_functions::check_functions;
 use crate::problem::HandlerError;
 
 /// Who may use a route.
@@ -25,8 +26,11 @@ pub enum Access {
     Public,
     /// Every key.
     AnyKey,
-    /// Keys that hold the scope.
+    /// Keys that hold the scope. One that is restricted to functions reaches what is below a function, a run or a dead letter of
+    /// theirs, and no route of the whole project.
     Key(Scope),
+    /// Keys that hold the scope, also restricted ones: the handler shows and changes only what is theirs.
+    OfFunctions(Scope),
 }
 
 /// What a table is made for.
@@ -44,6 +48,18 @@ pub struct RouteTable<S> {
     engine: Engine,
     purpose: TablePurpose,
     router: OpenApiRouter<S>,
+}
+
+// === impl Access ===
+
+impl Access {
+    /// The scope that a key must hold, where one is wanted.
+    fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Public | Self::AnyKey => None,
+            Self::Key(scope) | Self::OfFunctions(scope) => Some(scope),
+        }
+    }
 }
 
 // === impl RouteTable ===
@@ -89,7 +105,9 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
         let named: Vec<String> = paths.paths.values_mut().flat_map(query_names).collect();
         let methods = match access {
             Access::Public => methods,
-            Access::AnyKey | Access::Key(_) => methods.layer(from_fn_with_state(Arc::new(named), check_query)),
+            Access::AnyKey | Access::Key(_) | Access::OfFunctions(_) => {
+                methods.layer(from_fn_with_state(Arc::new(named), check_query))
+            }
         };
         self.add_call(access, (schemas, paths, methods))
     }
@@ -110,8 +128,9 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
         }
         let methods = match access {
             Access::Public => methods,
-            Access::AnyKey => methods.layer(from_fn_with_state((self.engine.clone(), None), check)),
-            Access::Key(scope) => methods.layer(from_fn_with_state((self.engine.clone(), Some(scope)), check)),
+            Access::AnyKey | Access::Key(_) | Access::OfFunctions(_) => {
+                methods.layer(from_fn_with_state((self.engine.clone(), access), check))
+            }
         };
         Self { router: self.router.routes((schemas, paths, methods)), ..self }
     }
@@ -124,9 +143,20 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
 }
 
 /// Lets keys in that hold the scope, or all where none is wanted.
-async fn check(State((engine, scope)): State<(Engine, Option<Scope>)>, mut request: Request, next: Next) -> Response {
+async fn check(State((engine, access)): State<(Engine, Access)>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    match scope.map_or_else(|| identify(&engine, headers), |scope| authenticate(&engine, headers, scope)) {
+    let caller = match access.scope() {
+        Some(scope) => authenticate(&engine, headers, scope),
+        None => identify(&engine, headers),
+    };
+    let caller = match caller {
+        // Boxed: few keys are restricted, and a call's future is moved several times.
+        Ok(caller) if caller.is_restricted() && matches!(access, Access::Key(_)) => {
+            Box::pin(check_functions(&engine, &caller, &mut request)).await.map(|()| caller)
+        }
+        caller => caller,
+    };
+    match caller {
         Ok(caller) => {
             request.extensions_mut().insert(Authorized(caller));
             next.run(request).await
@@ -198,6 +228,10 @@ fn publish(operation: &mut Operation, access: Access) {
         Access::Public => ("Takes no key.".to_owned(), None),
         Access::AnyKey => ("Takes every key.".to_owned(), Some(None)),
         Access::Key(scope) => (format!("Needs the scope `{scope}`."), Some(Some(scope.to_string()))),
+        Access::OfFunctions(scope) => {
+            let note = format!("Needs the scope `{scope}`. Takes keys that are restricted to functions too.");
+            (note, Some(Some(scope.to_string())))
+        }
     };
     operation.description =
         Some(operation.description.take().map_or_else(|| note.clone(), |text| format!("{text}\n\n{note}")));
@@ -207,7 +241,7 @@ fn publish(operation: &mut Operation, access: Access) {
         let requirement = |name: &str| SecurityRequirement::new(name, scope.clone());
         operation.security = Some(["bearer", "api_key"].map(requirement).into());
         codes.push(Code::Unauthenticated);
-        codes.extend(matches!(access, Access::Key(_)).then_some(Code::PermissionDenied));
+        codes.extend(access.scope().map(|_| Code::PermissionDenied));
     }
     if operation.request_body.is_some() {
         codes.extend([Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::InvalidConfiguration]);

@@ -1,22 +1,29 @@
 //! `faas keys`
 
-use clap::{Args, Subcommand, ValueEnum};
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use faas_client::Client;
-use faas_client::rest::{CreateKey, KeyView};
+use faas_client::rest::{CreateKey, KeyView, UpdateKey};
 use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
-use faas_types::{Code, Scope};
+use faas_types::{Code, Scope, Span, Timestamp};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// List keys
     List(ListArgs),
+    /// Show a key
+    Get(GetArgs),
     /// Create a key and print it, once
     Create(CreateArgs),
+    /// Change a key, at once
+    Update(UpdateArgs),
     /// Revoke a key at once
     Revoke(RevokeArgs),
 }
@@ -37,6 +44,44 @@ pub(crate) struct CreateArgs {
     /// The scopes of a purpose; `--scope` adds to them
     #[arg(long, value_enum, value_name = "PRESET")]
     preset: Option<Preset>,
+    /// When it ends by itself: in so long, such as `90d`, or at a time such as `2027-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    expires: Option<End>,
+    /// Restrict it to this function, by name or id; may be repeated
+    #[arg(long = "function", value_name = "NAME", value_delimiter = ',')]
+    functions: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas keys get ci\n  faas keys get key_01JD2Z7Y5T0000000000000000 -o json")]
+pub(crate) struct GetArgs {
+    /// The key's name or id, as `faas keys list` shows them
+    #[arg(value_name = "NAME|ID")]
+    key: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = UPDATE_EXAMPLES)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "scopes", "expires", "functions", "all_functions"]))]
+pub(crate) struct UpdateArgs {
+    /// The key's name or id, as `faas keys list` shows them
+    #[arg(value_name = "NAME|ID")]
+    key: String,
+    /// What people call it from now on
+    #[arg(long)]
+    name: Option<String>,
+    /// What it may do from now on; may be repeated
+    #[arg(short, long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    scopes: Vec<Scope>,
+    /// When it ends by itself: in so long, such as `90d`, at a time such as `2027-01-31T00:00:00Z`, or `never`
+    #[arg(long, value_name = "TIME")]
+    expires: Option<End>,
+    /// Restrict it to this function, by name or id; may be repeated
+    #[arg(long = "function", value_name = "NAME", value_delimiter = ',', conflicts_with = "all_functions")]
+    functions: Vec<String>,
+    /// Restrict it to no function
+    #[arg(long)]
+    all_functions: bool,
 }
 
 #[derive(Debug, Args)]
@@ -52,7 +97,52 @@ pub(crate) struct RevokeArgs {
 const CREATE_EXAMPLES: &str = "\
 Examples:
   faas keys create github --preset ci
+  faas keys create github --preset ci --function mail --expires 90d
   faas keys create web --scope invoke --scope runs:read -o json";
+
+const UPDATE_EXAMPLES: &str = "\
+Examples:
+  faas keys update github --expires 90d
+  faas keys update web --scope invoke --function hello --function mail";
+
+/// When a key ends.
+#[derive(Clone, Debug)]
+enum End {
+    Never,
+    At(String),
+}
+
+// === impl End ===
+
+impl End {
+    fn at(self) -> Option<String> {
+        match self {
+            Self::Never => None,
+            Self::At(time) => Some(time),
+        }
+    }
+}
+
+impl FromStr for End {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self::Never);
+        }
+        let time = match text.parse::<Span>() {
+            Ok(span) => {
+                let end = SystemTime::now() + span.get();
+                let millis = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+            }
+            Err(_) => {
+                text.parse().map_err(|_| "write how long, such as 90d, or a time such as 2027-01-31T00:00:00Z")?
+            }
+        };
+        Ok(Self::At(time.to_string()))
+    }
+}
 
 /// What keys are made for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,13 +183,30 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
         KeysCommand::Create(args) => {
             let preset = args.preset.map(Preset::scopes).unwrap_or_default();
             let scopes = args.scopes.into_iter().chain(preset.iter().copied()).collect();
-            let created = client.create_key(&CreateKey { name: args.name, scopes }).await?;
+            let expires_at = args.expires.and_then(End::at);
+            let body = CreateKey { name: args.name, scopes, expires_at, functions: args.functions };
+            let created = client.create_key(&body).await?;
             if session.out.format != Format::Table {
                 return session.out.json(&created);
             }
             session.out.line(&created.key)?;
             session.out.note(format_args!("keep it: it is not shown again (id {})", created.view.id));
             Ok(())
+        }
+        KeysCommand::Get(args) => {
+            let key = client.key(&id_of(&args.key, &client).await?).await?;
+            session.out.list(&key, std::slice::from_ref(&key), table)
+        }
+        KeysCommand::Update(args) => {
+            let UpdateArgs { key, name, scopes, expires, functions, all_functions } = args;
+            let body = UpdateKey {
+                name,
+                scopes: (!scopes.is_empty()).then_some(scopes),
+                expires_at: expires.map(End::at),
+                functions: (all_functions || !functions.is_empty()).then_some(Some(functions)),
+            };
+            let key = client.update_key(&id_of(&key, &client).await?, &body).await?;
+            session.out.list(&key, std::slice::from_ref(&key), table)
         }
         KeysCommand::Revoke(args) => {
             let act = format!("revoke key `{}`", text::visible(&args.key));
@@ -135,12 +242,33 @@ async fn id_of(key: &str, client: &Client) -> anyhow::Result<String> {
 }
 
 fn table(keys: &[KeyView]) -> Table {
-    let mut table = Table::with_headings(["ID", "NAME", "KEY", "SCOPES", "CREATED", "REVOKED"]);
+    let mut table = Table::with_headings([
+        "ID",
+        "NAME",
+        "KEY",
+        "SCOPES",
+        "FUNCTIONS",
+        "CREATED",
+        "LAST USED",
+        "EXPIRES",
+        "REVOKED",
+    ]);
     for key in keys {
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
-        let revoked = key.revoked_at.as_deref().map(text::when).unwrap_or_default();
+        let functions = if key.functions.is_empty() { "all".to_owned() } else { key.functions.join(",") };
+        let when = |time: &Option<String>, never: &str| time.as_deref().map_or_else(|| never.to_owned(), text::when);
         let prefix = format!("{}…", key.prefix);
-        table.row([key.id.clone(), key.name.clone(), prefix, scopes, text::when(&key.created_at), revoked]);
+        table.row([
+            key.id.clone(),
+            key.name.clone(),
+            prefix,
+            scopes,
+            functions,
+            text::when(&key.created_at),
+            when(&key.last_used_at, "never"),
+            when(&key.expires_at, "never"),
+            when(&key.revoked_at, ""),
+        ]);
     }
     table
 }

@@ -18,7 +18,7 @@ mod stages;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use faas_engine::EngineSettings;
+use faas_engine::{EngineSettings, KeySettings};
 use faas_types::{Code, Mover, RunState, Scaling, Scope, Span, Stage, limits};
 use house::{House, parse, read, scaling, until};
 
@@ -337,7 +337,7 @@ async fn a_restart_finds_functions_versions_and_keys() {
     let house = House::open().await;
     house.deploy("stays", scaling(1, 1)).await.unwrap();
     let project = house.engine.default_project();
-    let key = house.engine.keys().mint(project, "ci", vec![Scope::Invoke]).await.unwrap();
+    let key = house.engine.keys().mint(project, KeySettings::new("ci", vec![Scope::Invoke])).await.unwrap();
     house.engine.stop(Duration::from_secs(1)).await;
     let again = house.reopened().await;
     assert_eq!(again.engine.default_project(), project);
@@ -350,7 +350,7 @@ async fn a_restart_finds_functions_versions_and_keys() {
 async fn a_revoked_key_is_refused_at_once() {
     let house = House::open().await;
     let project = house.engine.default_project();
-    let key = house.engine.keys().mint(project, "ci", vec![Scope::Admin]).await.unwrap();
+    let key = house.engine.keys().mint(project, KeySettings::new("ci", vec![Scope::Admin])).await.unwrap();
     house.engine.keys().revoke(project, key.record.id).await.unwrap();
     assert_eq!(house.engine.keys().authenticate(&key.text).err().unwrap().code, Code::Unauthenticated);
     let unknown = house.engine.keys().revoke(project, parse("key_00000000000000000000000000")).await;
