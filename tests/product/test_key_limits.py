@@ -189,5 +189,3 @@ def test_keys_are_changed_by_command(server: Server, name: str) -> None:
     assert made["id"] in shown and "never" in shown, shown
     server.cli("keys", "update", name).exits(2)
     assert "such as 90d" in server.cli("keys", "update", name, "--expires", "soon").exits(2).stderr
-
-

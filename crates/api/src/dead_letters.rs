@@ -26,7 +26,7 @@ pub(crate) struct Filter {
     /// Only of this function, by name or id. A deleted one is found as long as its runs are kept.
     function: Option<String>,
     /// Only with this code, such as `FN_002`.
-    #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|30)$")]
+    #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|3[01])$")]
     code: Option<String>,
     /// Only accepted since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
     #[param(max_length = 40)]

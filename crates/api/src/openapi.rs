@@ -4,10 +4,12 @@
 //! `Step1` to `Step5`, and each of 700 problem responses a type of its own. The modules below rework the document.
 
 mod binary;
+mod examples;
 mod headers;
 mod responses;
 mod times;
 mod variants;
+mod webhooks;
 
 use faas_web::TablePurpose;
 use serde_json::Value;
@@ -63,8 +65,10 @@ fn reworked(mut document: Value) -> Value {
     times::mark(&mut document);
     binary::mark(&mut document);
     headers::declare(&mut document);
+    examples::add(&mut document);
     responses::describe(&mut document);
     responses::share(&mut document);
+    webhooks::describe(&mut document);
     document
 }
 

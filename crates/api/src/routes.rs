@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     aliases, cache, callbacks, collect, dead_letters, deploy, deployment_groups, error_pages, events, functions,
-    health, invoke, keys, layers, logs, metrics, named_layers, network, preflight, replays, retention, route_aliases,
-    runs, secrets, topics, triggers, vars, version_files, versions,
+    health, invocations, invoke, keys, layers, logs, metrics, named_layers, network, preflight, replays, retention,
+    route_aliases, runs, secrets, topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the OpenAPI document.
@@ -49,6 +49,7 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(FunctionsRead), routes!(version_files::version_file))
         .add(Key(FunctionsRead), routes!(version_files::build_log))
         .add_call(Key(Invoke), routes!(invoke::invoke_function))
+        .add(Key(Invoke), routes!(invocations::create_invocation))
         .add(Key(FunctionsRead), routes!(network::get_network))
         .add(Key(FunctionsWrite), routes!(network::update_network))
         .add(Key(FunctionsWrite), routes!(network::reset_network))

@@ -25,7 +25,7 @@ pub(crate) struct Filter {
     #[param(pattern = "^(queued|running|succeeded|failed|retried|cancelled)$")]
     state: Option<String>,
     /// Only that ended with this code, such as `FN_002`.
-    #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|30)$")]
+    #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|3[01])$")]
     code: Option<String>,
     /// Only cold ones, or only warm ones.
     cold: Option<bool>,

@@ -1,11 +1,12 @@
 //! The control plane's router.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use faas_config::manifest_schema;
 use faas_types::{Code, Fault, Reason};
 use faas_web::{HandlerError, ServerUrl, TablePurpose, render_problems};
 
+use crate::compression::compress;
 use crate::routes::table;
 use crate::state::ApiState;
 use crate::static_page::page;
@@ -25,6 +26,7 @@ pub fn router(state: ApiState, server: ServerUrl) -> Router {
         .method_not_allowed_fallback(|| async {
             HandlerError(Fault::new(Code::MethodNotAllowed, "this route does not take that method"))
         })
+        .layer(from_fn(compress))
         .layer(from_fn_with_state(server, render_problems))
         .with_state(state)
 }

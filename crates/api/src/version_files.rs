@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use faas_proto::rest::{BuildLogView, BundleFileBody, Problem, VersionFiles};
 use faas_types::{BundleFile, Fault, ProjectId, VersionRecord};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, bytes_or_part};
+use http::HeaderMap;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -44,10 +44,13 @@ pub(crate) async fn version_files(
     Ok(Json(VersionFiles { version: version.number, files: bundle.files.into_iter().map(body).collect() }))
 }
 
-/// Reads one file of a version, as it was uploaded.
+/// Reads one file of a version, as it was uploaded. Takes `Range`, `If-Range` and `If-None-Match`.
 #[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}/file", operation_id = "versions.getFile", tag = "functions", params(
     ("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias"), FileQuery), responses(
-    (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 200, body = Vec<u8>, content_type = "application/octet-stream", headers(("ETag" = String, description = "of these bytes"), ("Accept-Ranges" = String, description = "`bytes`"))),
+    (status = 206, description = "the part that `Range` asks for", body = Vec<u8>, content_type = "application/octet-stream", headers(("Content-Range" = String, description = "which part of how much"))),
+    (status = 304, description = "the caller has these bytes"),
+    (status = 416, description = "the file is shorter", headers(("Content-Range" = String, description = "how long it is"))),
     (status = 404, description = "no such function, version or file", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn version_file(
@@ -55,10 +58,11 @@ pub(crate) async fn version_file(
     Authorized(caller): Authorized,
     PathParams((id, version)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<FileQuery>,
-) -> Result<impl IntoResponse, HandlerError> {
+    headers: HeaderMap,
+) -> Result<Response, HandlerError> {
     let version = find(&state, caller.project, &id, &version).await?;
     let bytes = state.engine.bundles().version_file(&version, &query.path).await?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], bytes))
+    Ok(bytes_or_part(&headers, bytes))
 }
 
 /// Shows what a version wrote while it was checked.

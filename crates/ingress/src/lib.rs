@@ -25,7 +25,7 @@ mod webhook_url;
 pub use cache::ResponseCache;
 pub use function_url::{ASYNC_PREFIX, Audience, Ingress, PREFIX};
 pub use invoke::serve_call;
-pub use run_options::prefers_async;
+pub use run_options::{preferred_wait, prefers_async};
 pub use sticky::sticky_key;
 pub use target::CallTarget;
 pub use webhook_url::HOOKS_PREFIX;

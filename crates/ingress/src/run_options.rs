@@ -14,12 +14,30 @@ const PRIORITY: HeaderName = HeaderName::from_static("x-run-priority");
 const ORDERING_KEY: HeaderName = HeaderName::from_static("x-ordering-key");
 const CALLBACK: HeaderName = HeaderName::from_static("x-callback-url");
 
+/// The longest wait for a background run; proxies cut longer ones.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Whether a request asks to be answered before its work is done, as RFC 7240 has it.
 #[must_use]
 pub fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all(PREFER);
     let mut preferences = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
     preferences.any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// How long a request would wait for the end of its background run, as RFC 7240 has it.
+///
+/// # Errors
+/// `FN_012` for more than a minute, or for what is no number of seconds.
+pub fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
+    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let preferences = values.flat_map(|text| text.split(',')).filter_map(|one| one.split(';').next()?.split_once('='));
+    let Some((_, seconds)) = preferences.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("wait")) else {
+        return Ok(None);
+    };
+    let seconds = seconds.trim().trim_matches('"').parse().ok().map(Duration::from_secs);
+    let seconds = seconds.filter(|seconds| *seconds <= WAIT_MAX);
+    seconds.map(Some).ok_or_else(|| bad(&PREFER, &format!("wait is a number of seconds up to {}", WAIT_MAX.as_secs())))
 }
 
 /// Refuses run options that a caller without a key may not set.
@@ -103,6 +121,15 @@ mod tests {
         assert!(prefers("wait=10, Respond-Async; foo"));
         assert!(!prefers("respond-asynchronously, wait=1"));
         assert!(!prefers_async(&HeaderMap::new()));
+        let wait = |value: &str| preferred_wait(&headers(&[("prefer", value)]));
+        for (value, seconds) in
+            [("respond-async, wait=5", Some(5)), ("Wait = \"60\"; x, foo", Some(60)), ("respond-async", None)]
+        {
+            assert_eq!(wait(value), Ok(seconds.map(Duration::from_secs)), "{value}");
+        }
+        for refused in ["wait=61", "wait=soon", "wait=-1", "wait="] {
+            assert_eq!(wait(refused).expect_err(refused).reason, Reason::InvalidHeader);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod callback;
 mod collect;
 mod deploy;
 mod function;
+mod invocation;
 mod key;
 mod layer;
 mod log;
@@ -43,6 +44,7 @@ pub use function::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
+pub use invocation::{InvocationHeader, InvocationRequest, InvocationView, InvocationWait};
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, UpdateKey};
 pub use layer::{PackageLayerList, PackageLayerView};
 pub use log::{LogLineView, LogList};

@@ -10,7 +10,7 @@ use faas_types::{AllowedTarget, Code, Fault, RequestField};
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use parking_lot::Mutex;
 
 use crate::auth::holds_key;
@@ -77,6 +77,7 @@ impl Edge {
     /// `FN_012` for a request without a single host, with a length in two forms or with an API key in its URL, `FN_021` for
     /// a transfer coding or an upgrade that is not served. The connection cannot be used again then.
     pub fn admit(&self, head: &mut Parts, peer: &Peer) -> Result<Arc<RequestOrigin>, Fault> {
+        check_method(head)?;
         check_framing(head)?;
         check_target(head)?;
         check_host(head)?;
@@ -189,6 +190,15 @@ fn address_of(word: &str) -> Option<IpAddr> {
     let address = word.parse::<IpAddr>().ok().or_else(|| Some(word.parse::<SocketAddr>().ok()?.ip()));
     let bracketed = || word.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
     address.or_else(bracketed).map(|address| address.to_canonical())
+}
+
+/// `CONNECT` asks for a tunnel, and a success would begin one.
+fn check_method(head: &Parts) -> Result<(), Fault> {
+    if head.method != Method::CONNECT {
+        return Ok(());
+    }
+    Err(Fault::new(Code::MethodNotAllowed, "the server is no proxy: it takes no CONNECT")
+        .with_hint("ask for the path itself; a client that is told to use this server as a proxy sends CONNECT"))
 }
 
 /// A body has one length: what two servers in a row read differently becomes a request that one of them never saw.

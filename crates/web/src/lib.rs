@@ -2,7 +2,9 @@
 
 mod auth;
 mod body;
+mod byte_range;
 mod connection_stats;
+mod deprecation;
 mod edge;
 mod idempotency;
 mod inbound;
@@ -15,7 +17,9 @@ mod route_table;
 
 pub use auth::{Authorized, authenticate, authenticate_key, carries_key, key_of};
 pub use body::{announced_length, body_too_large, collect_body, read_body};
+pub use byte_range::bytes_or_part;
 pub use connection_stats::{ConnectionEnd, ConnectionStats};
+pub use deprecation::Retirement;
 pub use edge::{Edge, Peer, RequestOrigin};
 pub use idempotency::{IDEMPOTENCY_KEY, Named, WithSecret, idempotency_key, replay, single};
 pub use inbound::Inbound;

@@ -14,6 +14,11 @@ use crate::request_id::{self, RequestId, ServerUrl};
 /// Says whether a failure is the platform's or the function's own.
 pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-error-source");
 
+/// The release that answers.
+const FAAS_VERSION: HeaderName = HeaderName::from_static("faas-version");
+/// How much is left of a limit, and when there is more (draft-ietf-httpapi-ratelimit-headers).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
 /// A fault on its way out of a handler; [`render_problems`] gives it its body.
 #[derive(Clone, Debug)]
 pub struct HandlerError(pub Fault);
@@ -54,6 +59,7 @@ pub async fn render_problems(State(server): State<ServerUrl>, mut request: Reque
         }
     }
     response.headers_mut().insert(request_id::HEADER, id.header());
+    response.headers_mut().insert(FAAS_VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
     response
 }
 
@@ -88,6 +94,10 @@ fn finished(
     headers.insert(request_id::HEADER, id.header());
     if let Some(seconds) = fault.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        if is_limit(fault.code) {
+            let left = HeaderValue::try_from(format!("\"{}\";r=0;t={seconds}", fault.reason));
+            headers.insert(RATE_LIMIT, left.unwrap_or(HeaderValue::from_static("\"limit\";r=0")));
+        }
     }
     if fault.code == Code::Unauthenticated {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"faas\""));
@@ -116,6 +126,11 @@ pub fn problem(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Problem {
         docs_url: format!("{server}/errors/{}", fault.reason),
         function_error: fault.function_error.as_deref().cloned(),
     }
+}
+
+/// Whether a failure of this code means that a limit is used up for now.
+fn is_limit(code: Code) -> bool {
+    code.http_status() == StatusCode::TOO_MANY_REQUESTS.as_u16()
 }
 
 fn status(code: Code) -> StatusCode {

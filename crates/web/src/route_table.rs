@@ -15,6 +15,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuil
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::auth::{Authorized, authenticate, identify};
+use crate::deprecation::{Retirement, announce};
 use crate::idempotency::{WriteRoute, once};
 use crate::key_functions::check_functions;
 use crate::problem::HandlerError;
@@ -133,6 +134,19 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
             }
         };
         Self { router: self.router.routes((schemas, paths, methods)), ..self }
+    }
+
+    /// The same for a route that goes away: its answers say when, and what takes its place.
+    #[must_use]
+    pub fn add_retired(
+        self,
+        retirement: Retirement,
+        access: Access,
+        (schemas, mut paths, methods): UtoipaMethodRouter<S>,
+    ) -> Self {
+        let all = paths.paths.values_mut().flat_map(operations).flatten();
+        all.for_each(|operation| retirement.publish(operation));
+        self.add(access, (schemas, paths, methods.layer(from_fn_with_state(retirement, announce))))
     }
 
     /// The routes with their OpenAPI document, which is empty in a table that serves.

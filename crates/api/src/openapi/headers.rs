@@ -1,20 +1,46 @@
-//! Response headers that every operation has.
+//! Response headers that follow from what an operation is.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::operations;
 
-/// Declares `X-Request-Id` on every response and `Retry-After` where a request may be sent again later.
+/// What the platform says of a call, whatever the function answered.
+const OF_CALLS: [(&str, &str); 6] = [
+    ("X-Run-Id", "RunId"),
+    ("X-Function-Version", "FunctionVersion"),
+    ("X-Duration-Ms", "DurationMs"),
+    ("X-Cold-Start", "ColdStart"),
+    ("X-Error-Source", "ErrorSource"),
+    ("Preference-Applied", "PreferenceApplied"),
+];
+
+/// Declares what every answer has, and what failures, repetitions and calls have besides.
 pub(super) fn declare(document: &mut Value) {
     for operation in operations(document) {
+        let is_call = operation.get("operationId").is_some_and(|id| id == "functions.invoke");
+        let parameters = operation.get("parameters").and_then(Value::as_array);
+        let is_named = parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "Idempotency-Key"));
         for (status, response) in operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten() {
             let Some(response) = response.as_object_mut() else { continue };
             let Some(headers) = response.entry("headers").or_insert_with(|| json!({})).as_object_mut() else {
                 continue;
             };
-            headers.insert("X-Request-Id".to_owned(), json!({ "$ref": "#/components/headers/RequestId" }));
+            refer(headers, "X-Request-Id", "RequestId");
+            refer(headers, "Faas-Version", "FaasVersion");
             if matches!(status.as_str(), "429" | "503" | "507") {
-                headers.insert("Retry-After".to_owned(), json!({ "$ref": "#/components/headers/RetryAfter" }));
+                refer(headers, "Retry-After", "RetryAfter");
+            }
+            if status == "429" {
+                refer(headers, "RateLimit", "RateLimit");
+            }
+            if is_named && status.starts_with('2') {
+                refer(headers, "Idempotency-Replayed", "IdempotencyReplayed");
+            }
+            if is_call {
+                OF_CALLS.iter().for_each(|(name, component)| refer(headers, name, component));
+            }
+            if is_call && status == "202" {
+                refer(headers, "Location", "RunLocation");
             }
         }
     }
@@ -23,15 +49,34 @@ pub(super) fn declare(document: &mut Value) {
     }
 }
 
+fn refer(headers: &mut Map<String, Value>, name: &str, component: &str) {
+    headers.insert(name.to_owned(), json!({ "$ref": format!("#/components/headers/{component}") }));
+}
+
 fn definitions() -> Value {
+    let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
+    let text = || json!({ "type": "string" });
     json!({
-        "RequestId": {
-            "description": "The request's id, as in the server's log. A caller may choose it by the same header.",
-            "schema": { "type": "string" },
-        },
-        "RetryAfter": {
-            "description": "Seconds until it is worth sending the request again.",
-            "schema": { "type": "integer", "minimum": 0 },
-        },
+        "RequestId": header("The request's id, as in the server's log. A caller may choose it by the same header.", text()),
+        "FaasVersion": header("The release of the server.", text()),
+        "RetryAfter": header(
+            "Seconds until it is worth sending the request again.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
+        "RateLimit": header(
+            "What is left of the limit, `r=0`, and in how many seconds there is more, `t`. There where the limit ends by itself.",
+            text(),
+        ),
+        "IdempotencyReplayed": header(
+            "`true` where it is the answer of an earlier request with the same `Idempotency-Key`.",
+            text(),
+        ),
+        "RunId": header("The run.", text()),
+        "FunctionVersion": header("The number of the version that ran.", json!({ "type": "integer", "minimum": 1 })),
+        "DurationMs": header("How long the call took, in milliseconds.", json!({ "type": "number" })),
+        "ColdStart": header("Whether an instance had to start.", json!({ "type": "boolean" })),
+        "ErrorSource": header("Of a failure: `function` where its own code failed, `platform` otherwise.", text()),
+        "PreferenceApplied": header("What of `Prefer` was done.", text()),
+        "RunLocation": header("The path of the run.", text()),
     })
 }
