@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -257,6 +259,17 @@ def test_a_killed_network_process_costs_connections_only(connected: Server, web:
         assert answer == f"you asked {INSIDE}:{web.port} for /"
 
 
+def test_a_network_process_that_hangs_is_replaced(connected: Server, web: WebServer) -> None:
+    answer, _ = do(connected, "reach", "get", web.url)
+    assert answer.get("ok"), answer
+    [hung] = network_processes(connected)
+    os.kill(hung, signal.SIGSTOP)
+    until(lambda: hung not in network_processes(connected), "it is gone", within=60)
+    answer = until(lambda: reached(connected, web), "the network works again", within=30)
+    assert answer == f"you asked {INSIDE}:{web.port} for /"
+    assert "the network process has failed" in connected.log()
+
+
 def end_network_process(server: Server) -> None:
     """Kills the one that there is."""
     [process] = network_processes(server)
@@ -274,7 +287,14 @@ def network_processes(server: Server) -> list[int]:
     """The children of a server that speak for sandboxes."""
     children = Path(f"/proc/{server.pid}/task").glob("*/children")
     pids = [int(pid) for path in children for pid in path.read_text().split()]
-    return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"faas-net\0")]
+    return [pid for pid in pids if command_of(pid).startswith(b"faas-net\0")]
+
+
+def command_of(pid: int) -> bytes:
+    """The command line of a process; nothing once it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def open_device(server: Server, mode: int) -> None:
@@ -305,6 +325,8 @@ def test_without_the_device_a_deployment_is_refused_with_the_fix(network: OwnNet
     server = Server(ordinary_user=True)
     open_device(server, 0o600)
     with server:
+        [told] = [line for line in server.log().splitlines() if "no function can have a network here" in line]
+        assert "chmod 0666 /dev/net/tun" in told, told
         folder = write_function(server.home / "src", "reach", PYTHON, network="egress")
         refused = server.cli("deploy", folder, timeout=180)
         assert refused.code != 0
@@ -326,3 +348,5 @@ def test_a_refused_attempt_is_the_likely_cause(connected: Server, tmp_path: Path
     assert error["cause"] == "network_denied", error
     assert error["advice"].startswith("the network refused tcp to 198.18.7.9:81: "), error
     assert 'add "198.18.7.9:81" to egress.private' in error["advice"], error
+    said = connected.cli("invoke", "fails")
+    assert said.code != 0 and "likely cause: the network refused tcp to 198.18.7.9:81" in said.stderr, said.stderr

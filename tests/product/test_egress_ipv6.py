@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -13,10 +14,24 @@ pytestmark = pytest.mark.needs("root", "tun")
 # Addresses of a global network, and one that connections are made from.
 OPEN, SHUT, SOURCE = "2a00:fa:1::1", "2a00:fa:1::2", "2a00:fa:1::3"
 GET = """
-import urllib.request
+import socket, urllib.request
 
 
-def handler(url: str):
+def send(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        one.settimeout(30)
+        try:
+            one.connect((host, port))
+            one.send(b"x")
+            one.recv(1)
+        except OSError as error:
+            return error.errno
+
+
+def handler(url: str = "", datagram_to: str = ""):
+    if datagram_to:
+        return send(datagram_to, 9)
     try:
         with urllib.request.urlopen(url, timeout=10) as reply:
             return reply.read().decode()
@@ -80,3 +95,10 @@ def test_the_inside_is_shut_over_ipv6(server: Server, web: WebServer) -> None:
         assert outcome is None, host
         until(lambda run=run_id, told=word: told in log_of(server, run), f"{word} in the log of {host}")
     assert web.seen == []
+
+
+def test_a_refused_datagram_is_told_to_its_program(server: Server) -> None:
+    for host in ("10.1.2.3", "fd00::1", SHUT, "64:ff9b::a00:1", "224.0.0.1", "ff0e::1"):
+        reply = server.api.invoke("get", {"datagram_to": host}).expect(200)
+        refused = (errno.EHOSTUNREACH,) if ":" not in host else (errno.EACCES,)
+        assert reply.json()["result"] in refused, f"{host}: {reply.json()}"

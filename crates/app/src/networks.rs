@@ -1,12 +1,10 @@
 //! The network of functions: who connects for them, by which rules.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use faas_config::EgressSection;
 use faas_outbound::{
-    Broker, BrokerConfig, BrokerLimits, Dialer, GrantedNetwork, HostView, OperatorRules, SourceAddresses,
-    connecting_max,
+    Broker, BrokerConfig, Dialer, GrantedNetwork, HostView, OperatorRules, SourceAddresses, connecting_max,
 };
 use faas_sandbox::{LinuxNetworkProcesses, SpawnerCommand};
 
@@ -46,17 +44,8 @@ pub(crate) fn broker(section: &EgressSection, outside: Outside) -> Broker {
         },
         host: outside.host,
         dialer: outside.dialer,
-        limits: BrokerLimits {
-            connecting: connecting_max(descriptors::limit()),
-            connections: section.connections,
-            project_connections: section.project_connections,
-            connect_rate: section.connect_rate,
-            project_connect_rate: section.project_connect_rate,
-            query_rate: section.query_rate,
-            project_query_rate: section.project_query_rate,
-            bandwidth: NonZeroU64::new(section.bandwidth.bytes()),
-            project_bandwidth: NonZeroU64::new(section.project_bandwidth.bytes()),
-        },
+        connecting: connecting_max(descriptors::limit()),
+        limits: section.limits(),
     };
     Broker::new(config, Arc::new(LinuxNetworkProcesses::new(SpawnerCommand::this_program(NETWORK))))
 }

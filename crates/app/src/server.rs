@@ -18,7 +18,7 @@ use faas_runtimes::{LauncherRouter, PROCESS, ProcessLauncher, RuntimesConfig, Ru
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
 use faas_terminal::profile::Profile;
-use faas_types::{ByteSize, Feature, IsolationLevel, IsolationReport};
+use faas_types::{ByteSize, Feature, IsolationLevel, IsolationReport, Probe};
 use faas_web::{ConnectionStats, Edge, ServerUrl};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -317,6 +317,12 @@ fn launcher(
 fn warn_of_weakness(report: &IsolationReport, unsafe_no_isolation: bool) {
     if report.probes.iter().any(|probe| probe.feature == Feature::Landlock && !probe.enforced) {
         tracing::warn!("without Landlock, git can read what the server can; see faas doctor");
+    }
+    if let Some(Probe { detail, fix, .. }) =
+        report.probes.iter().find(|probe| probe.feature == Feature::Egress && !probe.enforced)
+    {
+        let fix = fix.as_deref().unwrap_or_default();
+        tracing::warn!(detail, fix, "no function can have a network here: deployments that ask for one are refused");
     }
     match report.level {
         IsolationLevel::Full => tracing::info!(level = 2, "sandboxes are fully isolated"),

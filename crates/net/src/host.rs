@@ -1,14 +1,20 @@
 //! Sockets to far ends, which the server opened.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use faas_netstack::Ending;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size,
+    set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
+};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+/// How long a connection is silent before the far end is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connected socket and what is known of its readiness, since its events come once.
 pub(crate) struct HostSocket {
@@ -16,6 +22,9 @@ pub(crate) struct HostSocket {
     pub(crate) is_udp: bool,
     pub(crate) readable: bool,
     writable: bool,
+    /// Whether its set tells when it is writable again.
+    room_watched: bool,
+    sending: Sending,
     /// The far end sends no more, and the stack knows.
     pub(crate) ended: bool,
     /// The program sends no more, and the far end knows.
@@ -23,6 +32,14 @@ pub(crate) struct HostSocket {
     /// Waits for its turn.
     pub(crate) queued: bool,
     failed: bool,
+}
+
+/// What was sent so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Nothing,
+    Once,
+    More,
 }
 
 /// What came out of reading.
@@ -41,6 +58,8 @@ impl HostSocket {
             is_udp,
             readable: false,
             writable: true,
+            room_watched: false,
+            sending: Sending::Nothing,
             ended: false,
             shut: false,
             queued: false,
@@ -64,11 +83,25 @@ impl HostSocket {
         before != (self.readable, self.writable) || events.intersects(over)
     }
 
+    /// Whether it is to be told of room from now on: most connections never fill their socket.
+    pub(crate) fn begins_to_wait_for_room(&mut self) -> bool {
+        !self.writable && !self.is_udp && !std::mem::replace(&mut self.room_watched, true)
+    }
+
     /// Sends what the socket takes now; returns how much that is.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
         if !self.writable || self.failed {
             return 0;
         }
+        self.sending = match self.sending {
+            Sending::Nothing => Sending::Once,
+            Sending::Once => {
+                // The program has decided already what goes together. What is sent first goes out at once without this.
+                let _ = set_tcp_nodelay(&self.socket, true);
+                Sending::More
+            }
+            Sending::More => Sending::More,
+        };
         loop {
             match send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(count) => return count,
@@ -123,13 +156,15 @@ impl HostSocket {
         self.failed
     }
 
-    /// Tells the far end, once, that the program sends no more.
-    pub(crate) fn shut(&mut self) {
-        if !self.shut && !self.is_udp {
+    /// Tells the far end that the program sends no more; returns whether that was not done before.
+    pub(crate) fn shut(&mut self) -> bool {
+        let is_first = !self.shut && !self.is_udp;
+        if is_first {
             self.shut = true;
             // Fails when the connection is over already, which reading finds out.
             let _ = shutdown(&self.socket, Shutdown::Write);
         }
+        is_first
     }
 
     /// Lets go of it; a reset is passed on.
@@ -139,4 +174,13 @@ impl HostSocket {
         }
         Ok(())
     }
+}
+
+/// Has the kernel ask a silent far end whether it is there. Keepalive that a program sets ends in its sandbox; without this,
+/// connection pools would lose idle connections.
+pub fn keep_alive(socket: impl AsFd) {
+    // A connection that is over by now takes none of it.
+    let _ = set_socket_keepalive(&socket, true)
+        .and_then(|()| set_tcp_keepidle(&socket, KEEPALIVE))
+        .and_then(|()| set_tcp_keepintvl(&socket, KEEPALIVE / 4));
 }

@@ -14,4 +14,5 @@ mod sandbox;
 mod surroundings;
 mod token;
 
+pub use host::keep_alive;
 pub use process::{NetProcess, main_loop};

@@ -320,6 +320,7 @@ impl NetProcess {
             ServerMessage::Named { flow, allowed } => {
                 self.with_flow(FlowId(flow), |sandbox, shared| sandbox.named(FlowId(flow), allowed, now, shared));
             }
+            ServerMessage::Ping => self.shared.outbox.push(NetMessage::Pong),
             ServerMessage::Close { flow } => {
                 self.with_flow(FlowId(flow), |sandbox, shared| sandbox.close(FlowId(flow), now, shared));
             }

@@ -57,6 +57,8 @@ pub enum ServerMessage {
     Named { flow: u64, allowed: bool },
     /// Resets the flow.
     Close { flow: u64 },
+    /// Asks whether the process is there. Answered with [`NetMessage::Pong`].
+    Ping,
 }
 
 /// From the network process to the server.
@@ -86,6 +88,8 @@ pub enum NetMessage {
     /// The sandbox is not served any more. Nothing follows about it: each of its flows was closed before. It comes up to two
     /// seconds after the first process ended or the sandbox was detached, for what programs had sent by then.
     Gone { sandbox: u64, why: Gone },
+    /// The process is there.
+    Pong,
 }
 
 /// Why a sandbox is not served any more.

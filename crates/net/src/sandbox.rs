@@ -15,7 +15,7 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::bandwidth::Bandwidth;
-use crate::host::HostSocket;
+use crate::host::{HostSocket, keep_alive};
 use crate::indexes::Own;
 use crate::protocol::{self, Gone, NetMessage, Usage};
 use crate::surroundings::{Shared, Surroundings};
@@ -39,6 +39,8 @@ pub(crate) struct Sandbox {
     sockets: HashMap<FlowId, HostSocket>,
     /// Flows that wait for their turn.
     ready: VecDeque<FlowId>,
+    /// Connections since the last report. Those that end before the next one are not worth their options.
+    fresh: Vec<FlowId>,
     /// Whether it was moved since its timer was set.
     pub(crate) moved: bool,
     /// Whether it may have totals to tell.
@@ -90,6 +92,7 @@ impl Sandbox {
             stack,
             sockets: HashMap::new(),
             ready: VecDeque::new(),
+            fresh: Vec::new(),
             moved: false,
             unreported: false,
             reported: Counters::default(),
@@ -205,6 +208,11 @@ impl Sandbox {
     /// Tells the server of totals that have changed, a while after something was moved.
     pub(crate) fn report(&mut self, shared: &mut Shared) {
         self.stack.trim();
+        for flow in std::mem::take(&mut self.fresh) {
+            if let Some(HostSocket { socket, is_udp: false, .. }) = self.sockets.get(&flow) {
+                keep_alive(socket);
+            }
+        }
         let counters = self.stack.counters();
         if counters == self.reported {
             return;

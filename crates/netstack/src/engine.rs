@@ -166,6 +166,11 @@ impl Engine {
         })
     }
 
+    /// Whether bytes or the end of the far end are on their way to the program.
+    pub(crate) fn has_unsent(&mut self) -> bool {
+        self.finished || self.guarded(true, |tcp| !tcp.socket().is_open() || tcp.socket().send_queue() > 0)
+    }
+
     /// The far end sends no more.
     pub(crate) fn finish(&mut self) {
         self.finished = true;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use smoltcp::wire::TcpPacket;
 
 use crate::frame::{self, DEVICE_HEADER};
-use crate::output::{FlowRefusal, StackOutput};
+use crate::output::{FlowProtocol, FlowRefusal, StackOutput};
 
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
@@ -84,15 +84,24 @@ fn udp_header(header: &mut [u8], from: SocketAddr, to: SocketAddr, payload: usiz
     header[6..8].fill(0);
 }
 
-/// Says that a packet of the sandbox reached nothing. The program behind it sees `ECONNREFUSED` or `EHOSTUNREACH`.
-pub(crate) fn unreachable(packet: &[u8], from: IpAddr, to: IpAddr, why: FlowRefusal, output: &mut impl StackOutput) {
-    let (kind, code) = match (from, why) {
-        (IpAddr::V4(_), FlowRefusal::Denied) => (3, 13),
-        (IpAddr::V4(_), FlowRefusal::Refused) => (3, 3),
-        (IpAddr::V4(_), _) => (3, 1),
-        // Linux would make `EACCES` of "administratively prohibited".
-        (IpAddr::V6(_), FlowRefusal::Refused) => (1, 4),
-        (IpAddr::V6(_), _) => (1, 3),
+/// Says that a packet of the sandbox reached nothing. The program behind it sees `ECONNREFUSED` or `EHOSTUNREACH`; one that
+/// sends datagrams over IPv6 `EACCES` in place of the latter.
+pub(crate) fn unreachable(
+    packet: &[u8],
+    (from, to): (IpAddr, IpAddr),
+    protocol: FlowProtocol,
+    why: FlowRefusal,
+    output: &mut impl StackOutput,
+) {
+    let (kind, code) = match (from, protocol, why) {
+        (IpAddr::V4(_), _, FlowRefusal::Denied) => (3, 13),
+        (IpAddr::V4(_), _, FlowRefusal::Refused) => (3, 3),
+        (IpAddr::V4(_), ..) => (3, 1),
+        (IpAddr::V6(_), _, FlowRefusal::Refused) => (1, 4),
+        // Linux makes `EACCES` of "administratively prohibited", and tells programs that send datagrams of that and of
+        // refused ports alone.
+        (IpAddr::V6(_), FlowProtocol::Udp, _) => (1, 1),
+        (IpAddr::V6(_), FlowProtocol::Tcp, _) => (1, 3),
     };
     let protocol = if from.is_ipv4() { frame::ICMP } else { frame::ICMPV6 };
     let repeated = &packet[..packet.len().min(REPEATED)];
@@ -175,7 +184,7 @@ mod tests {
         for (source, target) in ends() {
             let mut kept = Kept::default();
             let head = datagram_head(source, target);
-            unreachable(&head, target.ip(), source.ip(), FlowRefusal::Refused, &mut kept);
+            unreachable(&head, (target.ip(), source.ip()), FlowProtocol::Udp, FlowRefusal::Refused, &mut kept);
             let frame = &kept.0[0];
             let start = DEVICE_HEADER + frame::ip_header_length(source.ip());
             let message = &frame[start..];
@@ -187,6 +196,25 @@ mod tests {
             };
             assert_eq!(message[..2], kind);
             assert_eq!(frame::sum(message, before), 0xffff);
+        }
+    }
+
+    #[test]
+    fn programs_that_send_datagrams_are_told_what_their_kernel_passes_on() {
+        let code = |(source, target): (SocketAddr, SocketAddr), protocol, why| {
+            let mut kept = Kept::default();
+            unreachable(&datagram_head(source, target), (target.ip(), source.ip()), protocol, why, &mut kept);
+            let start = DEVICE_HEADER + frame::ip_header_length(source.ip());
+            [kept.0[0][start], kept.0[0][start + 1]]
+        };
+        let [v4, v6] = ends();
+        for (why, over_v4, datagram, segment) in [
+            (FlowRefusal::Denied, [3, 13], [1, 1], [1, 3]),
+            (FlowRefusal::Unreachable, [3, 1], [1, 1], [1, 3]),
+            (FlowRefusal::Refused, [3, 3], [1, 4], [1, 4]),
+        ] {
+            assert_eq!((code(v4, FlowProtocol::Udp, why), code(v4, FlowProtocol::Tcp, why)), (over_v4, over_v4));
+            assert_eq!((code(v6, FlowProtocol::Udp, why), code(v6, FlowProtocol::Tcp, why)), (datagram, segment));
         }
     }
 

@@ -21,6 +21,11 @@ use crate::packet::{Content, Packet, Unserved};
 use crate::reply;
 use crate::timers::Timers;
 
+/// How long the end of what a program sends may wait to be confirmed, for the far end's to go with it. Programs notice
+/// nothing: their kernel sends an end again after 200 ms.
+const END_PATIENCE: Duration = Duration::from_millis(10);
+/// Memory of connections that have ended, kept for the next ones.
+const SPARE_MAX: usize = 4;
 /// Flows that are looked at in one turn because of their timers.
 const TIMERS_A_TURN: usize = 64;
 
@@ -42,8 +47,8 @@ pub struct Stack {
     udp_flows: usize,
     next_id: u64,
     random: u64,
-    /// Of the connection that ended last: the next one needs no new memory.
-    spare: Option<Rings>,
+    /// Of the connections that ended last: the next ones need no new memory.
+    spare: Vec<Rings>,
 }
 
 /// What a flow of TCP has for its far end.
@@ -78,7 +83,7 @@ impl Stack {
             udp_flows: 0,
             next_id: first_id,
             random: seed,
-            spare: None,
+            spare: Vec::new(),
         }
     }
 
@@ -129,6 +134,18 @@ impl Stack {
             self.timers.set(id, due);
         }
         more
+    }
+
+    /// The same for a flow whose program has just sent its end. Where it has nothing else to say, the confirmation goes with
+    /// the end of the far end's that comes in a moment.
+    pub fn flush_soon(&mut self, id: FlowId, now: Duration, output: &mut impl StackOutput) -> bool {
+        if let Some(Flow { state: State::Open(connection), .. }) = self.flows.get_mut(&id)
+            && !connection.engine.has_unsent()
+        {
+            self.timers.set(id, now + END_PATIENCE);
+            return false;
+        }
+        self.flush(id, now, output)
     }
 
     /// Looks at flows whose time has come.
@@ -208,13 +225,15 @@ impl Stack {
             output.event(StackEvent::Closed { flow: id, ending, up: flow.up, down: flow.down });
         }
         if let State::Open(connection) = flow.state {
-            self.spare = Some(connection.engine.into_rings());
+            if self.spare.len() < SPARE_MAX {
+                self.spare.push(connection.engine.into_rings());
+            }
         }
     }
 
     /// Gives memory back that is kept for the next connection.
     pub fn trim(&mut self) {
-        self.spare = None;
+        self.spare.clear();
     }
 
     /// Forgets a flow without a word.
@@ -263,7 +282,14 @@ fn is_unicast(target: SocketAddr) -> bool {
 
 /// Says that a packet reached nothing, unless the program is to wait.
 fn refuse(packet: &[u8], ends: Ends, how: FlowRefusal, output: &mut impl StackOutput) {
-    if how != FlowRefusal::TimedOut {
-        reply::unreachable(packet, ends.target.ip(), ends.source.ip(), how, output);
+    if how == FlowRefusal::TimedOut {
+        return;
     }
+    // Programs' kernels believe no word of a group or a broadcast address.
+    let from = match ends.target.ip() {
+        target if is_unicast(ends.target) => target,
+        IpAddr::V4(_) => NetworkPlan::GATEWAY.into(),
+        IpAddr::V6(_) => NetworkPlan::GATEWAY_V6.into(),
+    };
+    reply::unreachable(packet, (from, ends.source.ip()), ends.protocol, how, output);
 }

@@ -18,18 +18,16 @@ mod underway;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use faas_ports::{
-    NetworkAccess, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, NetworkTarget,
-    NetworkTrial, Networks, PortError, PortResult,
+    NetworkAccess, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcess, NetworkProcesses,
+    NetworkTarget, NetworkTrial, Networks, PortError, PortResult,
 };
-use faas_types::{EgressPolicy, NetworkName, ProjectId};
+use faas_types::{EgressLimits, EgressPolicy, NetworkName, ProjectId};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -44,6 +42,8 @@ use shares::{ProjectShares, Share};
 use trial::Trials;
 use underway::Underway;
 
+/// How long a process may be silent. One that is asked then and says nothing for as long again, twice, hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an instance waits for the first process.
 const START: Duration = Duration::from_secs(10);
 /// The pause before another process takes over from one that ended at once; it doubles each time.
@@ -60,7 +60,7 @@ const CONNECTING_MAX: u32 = 2_048;
 const CONNECTING_PART: u64 = 8;
 
 /// The operator's settings of a broker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// What may be reached.
     pub operator: OperatorRules,
@@ -69,30 +69,9 @@ pub struct BrokerConfig {
     /// Makes the connections.
     pub dialer: Arc<Dialer>,
     /// How much of it.
-    pub limits: BrokerLimits,
-}
-
-/// What instances and projects may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BrokerLimits {
+    pub limits: EgressLimits,
     /// Connections of all instances that wait for their far ends; a project may have as many as are left over.
     pub connecting: u32,
-    /// Connections of one instance at a time.
-    pub connections: u32,
-    /// Connections of one project at a time.
-    pub project_connections: u32,
-    /// New connections of one instance a second.
-    pub connect_rate: u32,
-    /// New connections of one project a second.
-    pub project_connect_rate: u32,
-    /// Look-ups of one instance a second.
-    pub query_rate: u32,
-    /// Look-ups of one project a second.
-    pub project_query_rate: u32,
-    /// Bytes of one instance a second, both directions together.
-    pub bandwidth: Option<NonZeroU64>,
-    /// Bytes of one project a second.
-    pub project_bandwidth: Option<NonZeroU64>,
 }
 
 /// Makes the connections of sandboxes.
@@ -104,7 +83,7 @@ pub struct Broker {
 
 struct Shared {
     operator: OperatorRules,
-    limits: BrokerLimits,
+    limits: EgressLimits,
     dialer: Arc<Dialer>,
     host: Arc<HostView>,
     names: NameServer,
@@ -113,6 +92,8 @@ struct Shared {
     queries: Arc<Underway>,
     /// How long answers count at least.
     names_kept: Duration,
+    /// How long a process may be silent before it is asked whether it is there.
+    patience: Duration,
     processes: Arc<dyn NetworkProcesses>,
     instances: Mutex<HashMap<u64, Arc<Instance>>>,
     projects: ProjectShares,
@@ -148,9 +129,10 @@ impl Broker {
             dialer: config.dialer,
             names: NameServer { upstream: Arc::clone(&config.host.upstream) },
             host: config.host,
-            connecting: Underway::new(config.limits.connecting),
+            connecting: Underway::new(config.connecting),
             queries: Underway::new(QUERIES_MAX),
             names_kept: KEPT,
+            patience: PATIENCE,
             processes,
             instances: Mutex::default(),
             projects: ProjectShares::default(),
@@ -166,6 +148,15 @@ impl Broker {
     pub fn keeping_names(mut self, kept: Duration) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.names_kept = kept;
+        }
+        self
+    }
+
+    /// The same with another time that a process may be silent. Before the first instance.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.patience = patience;
         }
         self
     }
@@ -256,8 +247,8 @@ async fn supervise(shared: Arc<Shared>) {
         let processes = Arc::clone(&shared.processes);
         let begun = Instant::now();
         match tokio::task::spawn_blocking(move || processes.start()).await {
-            Ok(Ok(socket)) => {
-                serve(&shared, socket).await;
+            Ok(Ok(process)) => {
+                serve(&shared, process).await;
                 shared.link.send_replace(Link::Down);
             }
             Ok(Err(error)) => {
@@ -277,8 +268,8 @@ async fn supervise(shared: Arc<Shared>) {
 }
 
 /// Serves with a process until it ends. The instances that are there already get it, too.
-async fn serve(shared: &Arc<Shared>, socket: OwnedFd) {
-    let (session, queue) = match Session::new(shared.next.fetch_add(1, Ordering::Relaxed), shared, socket) {
+async fn serve(shared: &Arc<Shared>, process: NetworkProcess) {
+    let (session, queue) = match Session::new(shared.next.fetch_add(1, Ordering::Relaxed), shared, process.control) {
         Ok(both) => both,
         Err(error) => return tracing::warn!(%error, "the network process cannot be listened to"),
     };
@@ -287,11 +278,19 @@ async fn serve(shared: &Arc<Shared>, socket: OwnedFd) {
     let attaching = async {
         session.attach_all(all).await;
         // What follows is the other branch's.
-        std::future::pending::<()>().await;
+        std::future::pending().await
     };
-    tokio::select! {
-        () = session.serve(queue) => {}
-        () = attaching => {}
+    let outcome = tokio::select! {
+        outcome = session.serve(queue) => outcome,
+        outcome = attaching => outcome,
+    };
+    match outcome {
+        Ok(()) => tracing::warn!("the network process has ended"),
+        Err(error) => {
+            tracing::warn!(%error, "the network process has failed");
+            // It may not even see that the server hung up.
+            (process.kill)();
+        }
     }
 }
 
@@ -353,20 +352,16 @@ impl Drop for Lease {
     }
 }
 
-// === impl BrokerLimits ===
+// === impl BrokerConfig ===
 
-impl Default for BrokerLimits {
+impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
+            operator: OperatorRules::default(),
+            host: Arc::default(),
+            dialer: Arc::default(),
+            limits: EgressLimits::DEFAULT,
             connecting: CONNECTING_MAX,
-            connections: 2_048,
-            project_connections: 16_384,
-            connect_rate: 500,
-            project_connect_rate: 2_000,
-            query_rate: 200,
-            project_query_rate: 1_000,
-            bandwidth: None,
-            project_bandwidth: None,
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use faas_net::keep_alive;
 use faas_types::EgressProxy;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay};
 use tokio::net::TcpStream;
 
 use crate::proxy::{Proxy, ProxyFailure};
@@ -21,9 +21,6 @@ const CONNECT: Duration = Duration::from_secs(30);
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
-
-/// How long a connection is silent before the far end is asked whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How this machine connects to others.
 #[derive(Debug, Default)]
@@ -59,12 +56,12 @@ impl Dialer {
             }
         };
         let stream = in_time(connecting).await?;
-        tune(&stream);
+        keep_alive(&stream);
         Ok(stream)
     }
 
-    /// Asks for a connection to exactly this address without waiting; `None` where a proxy is in between. The socket is to
-    /// be [tuned](tune) once it has nothing more urgent to do.
+    /// Asks for a connection to exactly this address without waiting; `None` where a proxy is in between. Its socket has no
+    /// options.
     pub(crate) fn begin(&self, to: SocketAddr) -> Option<io::Result<Begun>> {
         self.proxy.is_none().then(|| self.source.begin(to))
     }
@@ -119,16 +116,6 @@ impl Dialer {
 
 async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-/// Sets the options of a program's connection. The program has decided already what goes together. Keepalive that it sets
-/// ends in the sandbox; without this, connection pools would lose idle connections.
-pub(crate) fn tune(socket: impl AsFd) {
-    // A connection that is over by now takes none of it.
-    let _ = set_tcp_nodelay(&socket, true)
-        .and_then(|()| set_socket_keepalive(&socket, true))
-        .and_then(|()| set_tcp_keepidle(&socket, KEEPALIVE))
-        .and_then(|()| set_tcp_keepintvl(&socket, KEEPALIVE / 4));
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod shut;
 mod source_addresses;
 mod tls;
 
-pub use broker::{Broker, BrokerConfig, BrokerLimits, connecting_max};
+pub use broker::{Broker, BrokerConfig, connecting_max};
 pub use dialer::Dialer;
 pub use egress::{IndexEgress, Operator, Remedy};
 pub use guard::Guard;

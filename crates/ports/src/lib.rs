@@ -56,7 +56,7 @@ pub use keyed_lock::KeyedLock;
 pub use layers::{LayerBuild, Layers};
 pub use network::{
     ClosedConnection, NetworkAccess, NetworkDecision, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease,
-    NetworkOwner, NetworkProcesses, NetworkTarget, NetworkTrial, Networks, NoNetworks, TrialOutcome,
+    NetworkOwner, NetworkProcess, NetworkProcesses, NetworkTarget, NetworkTrial, Networks, NoNetworks, TrialOutcome,
 };
 pub use network_counters::{NetworkCounters, NetworkUsage};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};

@@ -186,15 +186,23 @@ pub trait NetworkLease: Send + Sync {
     fn run_ended(&self);
 }
 
+/// A confined process that speaks for sandboxes.
+pub struct NetworkProcess {
+    /// Our end of its control socket, a `SOCK_SEQPACKET` that does not block. The process ends when that is closed; it hangs
+    /// up when the process has ended.
+    pub control: OwnedFd,
+    /// Ends the process at once, whatever it does.
+    pub kill: Box<dyn FnOnce() + Send>,
+}
+
 /// Starts the confined process that speaks for sandboxes.
 pub trait NetworkProcesses: Send + Sync {
-    /// Starts another one and waits until it is confined and has said its first word, which is left to be read. Returns our
-    /// end of its control socket, a `SOCK_SEQPACKET` that does not block. The process ends when that is closed; the socket
-    /// hangs up when the process has ended. Blocks for some milliseconds, and for seconds where something is wrong.
+    /// Starts another one and waits until it is confined and has said its first word, which is left to be read. Blocks for
+    /// some milliseconds, and for seconds where something is wrong.
     ///
     /// # Errors
     /// Why it does not run.
-    fn start(&self) -> PortResult<OwnedFd>;
+    fn start(&self) -> PortResult<NetworkProcess>;
 }
 
 /// Stands in where functions have no network.

@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{NetworkProcesses, PortError, PortResult};
+use faas_ports::{NetworkProcess, NetworkProcesses, PortError, PortResult};
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, Scope};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -59,13 +59,13 @@ impl LinuxNetworkProcesses {
 }
 
 impl NetworkProcesses for LinuxNetworkProcesses {
-    fn start(&self) -> PortResult<OwnedFd> {
-        let start = || -> io::Result<OwnedFd> {
+    fn start(&self) -> PortResult<NetworkProcess> {
+        let start = || -> io::Result<NetworkProcess> {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
             let started = spawn(&self.command, theirs)?;
             match first_word(&ours) {
-                Ok(()) => Ok(ours),
+                Ok(()) => Ok(NetworkProcess { control: ours, kill: Box::new(move || started.kill()) }),
                 Err(error) => Err(started.failed(&error)),
             }
         };
@@ -80,10 +80,14 @@ struct Started {
 }
 
 impl Started {
-    /// Why it does not serve, in its own words where it has left some.
-    fn failed(self, error: &io::Error) -> io::Error {
+    fn kill(&self) {
         // It may have ended already.
         let _ = pidfd_send_signal(&self.process, Signal::KILL);
+    }
+
+    /// Why it does not serve, in its own words where it has left some.
+    fn failed(self, error: &io::Error) -> io::Error {
+        self.kill();
         match self.ended.recv_timeout(END) {
             Ok((_, words)) if !words.is_empty() => io::Error::other(format!("{error}: {words}")),
             Ok((Ok(status), _)) => io::Error::other(format!("{error}: {status}")),

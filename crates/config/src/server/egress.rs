@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use faas_types::{ByteSize, EgressProxy, EgressTarget, NetworkName, ProjectId, limits};
+use faas_types::{ByteSize, EgressLimits, EgressProxy, EgressTarget, NetworkName, ProjectId, limits};
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -88,6 +89,17 @@ pub struct ResolverAddress(pub SocketAddr);
 
 impl Default for EgressSection {
     fn default() -> Self {
+        let EgressLimits {
+            connections,
+            project_connections,
+            connect_rate,
+            project_connect_rate,
+            query_rate,
+            project_query_rate,
+            bandwidth,
+            project_bandwidth,
+        } = EgressLimits::DEFAULT;
+        let bytes = |rate: Option<NonZeroU64>| ByteSize::from_bytes(rate.map_or(0, NonZeroU64::get));
         Self {
             private: Vec::new(),
             deny: Vec::new(),
@@ -95,19 +107,34 @@ impl Default for EgressSection {
             source_address: SourceAddress::default(),
             proxy: None,
             resolvers: Vec::new(),
-            connections: 2_048,
-            project_connections: 16_384,
-            connect_rate: 500,
-            project_connect_rate: 2_000,
-            query_rate: 200,
-            project_query_rate: 1_000,
-            bandwidth: ByteSize::from_bytes(0),
-            project_bandwidth: ByteSize::from_bytes(0),
+            connections,
+            project_connections,
+            connect_rate,
+            project_connect_rate,
+            query_rate,
+            project_query_rate,
+            bandwidth: bytes(bandwidth),
+            project_bandwidth: bytes(project_bandwidth),
         }
     }
 }
 
 impl EgressSection {
+    /// What each instance and each project may have.
+    #[must_use]
+    pub fn limits(&self) -> EgressLimits {
+        EgressLimits {
+            connections: self.connections,
+            project_connections: self.project_connections,
+            connect_rate: self.connect_rate,
+            project_connect_rate: self.project_connect_rate,
+            query_rate: self.query_rate,
+            project_query_rate: self.project_query_rate,
+            bandwidth: NonZeroU64::new(self.bandwidth.bytes()),
+            project_bandwidth: NonZeroU64::new(self.project_bandwidth.bytes()),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
         for (field, rules) in [("egress.private", &self.private), ("egress.deny", &self.deny)] {
@@ -233,10 +260,10 @@ impl FromStr for ResolverAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let alone = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-        let address = text.parse::<SocketAddr>().or_else(|_| alone());
+        let address = text.parse::<SocketAddr>().or_else(|_| alone()).ok().filter(|address| address.port() > 0);
         address
             .map(Self)
-            .map_err(|_| format!("`{text}` is not the address of a name server, such as 10.0.0.2 or 127.0.0.1:5353"))
+            .ok_or_else(|| format!("`{text}` is not the address of a name server, such as 10.0.0.2 or 127.0.0.1:5353"))
     }
 }
 

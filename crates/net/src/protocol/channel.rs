@@ -15,6 +15,8 @@ use super::MESSAGE_MAX;
 
 /// No message comes with more descriptors.
 const DESCRIPTORS_MAX: usize = 2;
+/// Sending never waits, whether or not receiving does.
+const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 /// No packet holds more messages.
 pub const PACKET_MESSAGES_MAX: usize = 64;
 
@@ -45,7 +47,7 @@ pub fn send<M: Message>(socket: BorrowedFd<'_>, message: &M, descriptors: &[Borr
     }
     if descriptors.is_empty() {
         // The network process may not make calls that could pass descriptors.
-        rustix::net::send(socket, &document, SendFlags::NOSIGNAL)?;
+        rustix::net::send(socket, &document, FLAGS)?;
         return Ok(());
     }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
@@ -53,7 +55,7 @@ pub fn send<M: Message>(socket: BorrowedFd<'_>, message: &M, descriptors: &[Borr
     if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    sendmsg(socket, &[IoSlice::new(&document)], &mut control, SendFlags::NOSIGNAL)?;
+    sendmsg(socket, &[IoSlice::new(&document)], &mut control, FLAGS)?;
     Ok(())
 }
 
@@ -82,7 +84,7 @@ pub fn send_packet<'m, M: Message + 'm>(
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // The network process may not make calls that could pass descriptors.
-    rustix::net::send(socket, buffer, SendFlags::NOSIGNAL)?;
+    rustix::net::send(socket, buffer, FLAGS)?;
     Ok(count)
 }
 

@@ -25,6 +25,7 @@ fn server_messages() -> Vec<ServerMessage> {
         ServerMessage::Answered { query: 3, bytes: vec![0xff; ANSWER_MAX] },
         ServerMessage::Named { flow: 2, allowed: false },
         ServerMessage::Close { flow: 2 },
+        ServerMessage::Ping,
     ]
 }
 
@@ -40,6 +41,7 @@ fn net_messages() -> Vec<NetMessage> {
         NetMessage::Closed { flow: 2, up: 10, down: 20 },
         NetMessage::Usage { sandbox: 1, usage },
         NetMessage::Gone { sandbox: 1, why: Gone::DeviceLost },
+        NetMessage::Pong,
     ]
 }
 
@@ -181,7 +183,7 @@ proptest! {
 
     #[test]
     fn a_changed_message_keeps_to_the_limits(
-        chosen in 0..8_usize,
+        chosen in 0..9_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let (server, net) = channel().expect("sockets");

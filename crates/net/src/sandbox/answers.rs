@@ -32,6 +32,7 @@ impl Sandbox {
             socket.bound_buffers(bytes);
         }
         self.sockets.insert(flow, socket);
+        self.fresh.push(flow);
         let (stack, mut surroundings) = self.split(shared);
         // The program is answered first.
         if !stack.connected(flow, check_name, now, &mut surroundings) {
@@ -39,7 +40,7 @@ impl Sandbox {
             surroundings.release(flow, Ending::Reset);
         }
         self.tell_unreached(shared);
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         if let Some(socket) = self.sockets.get(&flow)
             && epoll::add(&shared.epoll, &socket.socket, Token::Flow(flow).data(), interest).is_err()
         {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use faas_netstack::{FlowId, Stack};
+use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 
 use super::{DeviceGone, Sandbox};
 use crate::host::{HostSocket, Received};
 use crate::surroundings::{Shared, refusal};
+use crate::token::Token;
 
 /// Frames that are read in one turn: more would let others wait behind a bulk transfer.
 const FRAMES_A_TURN: usize = 4;
@@ -55,9 +57,22 @@ impl Sandbox {
         let more = match self.sockets.get_mut(&flow) {
             Some(socket) if socket.is_udp => self.serve_udp(flow, now, shared),
             Some(socket) => {
-                let more = carry(&mut self.stack, flow, socket, now);
+                let carried = carry(&mut self.stack, flow, socket, now);
+                let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+                if socket.begins_to_wait_for_room()
+                    && epoll::modify(&shared.epoll, &socket.socket, Token::Flow(flow).data(), interest).is_err()
+                {
+                    self.stack.abort(flow);
+                }
                 let (stack, mut surroundings) = self.split(shared);
-                stack.flush(flow, now, &mut surroundings) || more
+                match carried {
+                    Carried::All { shut: true } => stack.flush_soon(flow, now, &mut surroundings),
+                    Carried::All { shut: false } => stack.flush(flow, now, &mut surroundings),
+                    Carried::Part => {
+                        stack.flush(flow, now, &mut surroundings);
+                        true
+                    }
+                }
             }
             None => {
                 let (stack, mut surroundings) = self.split(shared);
@@ -89,13 +104,19 @@ impl Sandbox {
     }
 }
 
-/// Moves what fits in both directions; returns whether the far end has more than that.
-fn carry(stack: &mut Stack, flow: FlowId, socket: &mut HostSocket, now: Duration) -> bool {
+/// What was moved in both directions.
+enum Carried {
+    /// All that there was; `shut` says that the far end learned by it that the program sends no more.
+    All { shut: bool },
+    /// What found room: the far end has more.
+    Part,
+}
+
+/// Moves what fits in both directions.
+fn carry(stack: &mut Stack, flow: FlowId, socket: &mut HostSocket, now: Duration) -> Carried {
     while stack.read(flow, now, |bytes| socket.send(bytes)) > 0 {}
     let outlook = stack.outlook(flow);
-    if outlook.drained {
-        socket.shut();
-    }
+    let shut = outlook.drained && socket.shut();
     let mut room = outlook.room;
     // Two parts where the free room wraps around.
     for _ in 0..2 {
@@ -115,5 +136,6 @@ fn carry(stack: &mut Stack, flow: FlowId, socket: &mut HostSocket, now: Duration
     if socket.has_failed() {
         stack.abort(flow);
     }
-    room > 0 && socket.readable && !socket.ended && !socket.has_failed()
+    let has_more = room > 0 && socket.readable && !socket.ended && !socket.has_failed();
+    if has_more { Carried::Part } else { Carried::All { shut: shut && !socket.has_failed() } }
 }

@@ -149,6 +149,7 @@ fn answer(control: &OwnedFd, message: NetMessage, seen: &mut Seen) {
             seen.is_ready = true;
             return;
         }
+        NetMessage::Pong => return,
     };
     let descriptors: Vec<_> = socket.iter().map(AsFd::as_fd).collect();
     // The network process may have ended.

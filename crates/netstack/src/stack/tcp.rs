@@ -102,7 +102,7 @@ impl Stack {
         now: Duration,
         output: &mut impl StackOutput,
     ) -> Option<Engine> {
-        let rings = self.budget.rings(connections, self.spare.take()).ok()?;
+        let rings = self.budget.rings(connections, self.spare.pop()).ok()?;
         let seed = self.take_random();
         Engine::accept(rings, target, syn, seed, now, output)
     }

@@ -1,21 +1,20 @@
 //! The connection to one network process. Everything that it says may have been made up by a sandbox that took it over.
 
 mod connects;
+mod control_socket;
+mod listener;
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use faas_net::protocol::{self, Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, RESET_MAX, Refusal, ServerMessage};
+use faas_net::protocol::{Gone, Limits, NetMessage, Protocol, RESET_MAX, Refusal, ServerMessage};
 use faas_ports::ClosedConnection;
 use faas_types::Transport;
 use parking_lot::Mutex;
-use rustix::net::Shutdown;
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -26,6 +25,8 @@ use super::orphans::orphans;
 use super::traffic::Traffic;
 use super::underway::Turn;
 use crate::resolver::busy;
+use control_socket::ControlSocket;
+use listener::Listener;
 
 /// Messages to the process that wait.
 const OUTBOX: usize = 1_024;
@@ -36,6 +37,8 @@ const RATES_ABOVE: u32 = 2;
 const HALF_OPEN_MAX: u32 = 512;
 /// Detached instances whose last words about their bytes are waited for.
 const LEAVING_MAX: usize = 1_024;
+/// How often a silent process is asked whether it is there.
+const SILENCES_MAX: u32 = 2;
 /// A process that takes nothing for this long has failed.
 const STUCK: Duration = Duration::from_secs(10);
 /// The pauses before a device is handed over again that could not be, or that the process has lost; each is four times as
@@ -46,10 +49,11 @@ const ATTACH_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration:
 pub(super) struct Session {
     pub(super) number: u64,
     shared: Arc<Shared>,
-    /// The kind of the socket is no stream's, but its readiness is.
-    socket: UnixStream,
+    socket: ControlSocket,
     outbox: mpsc::Sender<Outgoing>,
     flows: Mutex<HashMap<u64, Flow>>,
+    /// Whether it said something since it was looked at last.
+    was_heard: AtomicBool,
     /// Detached instances that the process has not let go of.
     leaving: Mutex<HashMap<u64, Arc<Traffic>>>,
 }
@@ -85,13 +89,17 @@ enum FlowState {
 
 /// Why the process is not listened to any more.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub(super) enum Broken {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("it uses the number of a flow twice")]
     Reused,
     #[error("it takes no messages")]
     Stuck,
+    #[error("it hangs: it says nothing, not even when it is asked")]
+    Hung,
+    #[error("the thread that listens to it has panicked")]
+    Unheard,
 }
 
 // === impl Session ===
@@ -102,26 +110,33 @@ impl Session {
         shared: &Arc<Shared>,
         socket: OwnedFd,
     ) -> io::Result<(Arc<Self>, mpsc::Receiver<Outgoing>)> {
-        let socket = UnixStream::from_std(socket.into())?;
+        let socket = ControlSocket::new(socket)?;
         let (outbox, queue) = mpsc::channel(OUTBOX);
+        let (shared, was_heard) = (Arc::clone(shared), AtomicBool::new(true));
         let (flows, leaving) = (Mutex::default(), Mutex::default());
-        Ok((Arc::new(Self { number, shared: Arc::clone(shared), socket, outbox, flows, leaving }), queue))
+        Ok((Arc::new(Self { number, shared, socket, outbox, flows, was_heard, leaving }), queue))
     }
 
     /// Serves the process until it ends, or breaks the protocol.
-    pub(super) async fn serve(self: &Arc<Self>, queue: mpsc::Receiver<Outgoing>) {
-        let mut tasks = JoinSet::new();
-        let outcome = tokio::select! {
-            outcome = self.listen(&mut tasks) => outcome,
-            outcome = self.write(queue) => outcome,
+    pub(super) async fn serve(self: &Arc<Self>, queue: mpsc::Receiver<Outgoing>) -> Result<(), Broken> {
+        let mut listener = Listener::start(self)?;
+        let spoken = async {
+            tokio::select! {
+                outcome = self.write(queue) => outcome,
+                hangs = self.watch() => Err(hangs),
+            }
         };
-        // Others may hold the session a little longer, and the process ends when it hangs up.
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
-        match outcome {
-            Ok(()) => tracing::warn!("the network process has ended"),
-            Err(error) => tracing::warn!(%error, "the network process has failed"),
-        }
-        tasks.shutdown().await;
+        let outcome = tokio::select! {
+            outcome = listener.ended() => outcome,
+            outcome = spoken => {
+                self.socket.hang_up();
+                // Its tasks may not change flows any more.
+                let _ = listener.ended().await;
+                outcome
+            }
+        };
+        // Others may hold the session a little longer, and the process ends when it is hung up on.
+        drop(listener);
         let flows = std::mem::take(&mut *self.flows.lock());
         let mut instances: HashMap<u64, Arc<Instance>> = HashMap::new();
         for flow in flows.values() {
@@ -129,28 +144,24 @@ impl Session {
         }
         instances.values().for_each(|instance| instance.interrupted());
         flows.into_values().for_each(Flow::end);
+        outcome
     }
 
-    async fn listen(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<(), Broken> {
-        let mut buffer = vec![0; MESSAGE_MAX];
+    /// Returns once the process hangs: a silent one is asked whether it is there, while it has something to serve.
+    async fn watch(&self) -> Broken {
+        let mut silences = 0;
         loop {
-            tokio::select! {
-                ready = self.socket.readable() => {
-                    ready?;
-                    let receive = || protocol::receive_packet::<NetMessage>(self.socket.as_fd(), &mut buffer);
-                    match self.socket.try_io(Interest::READABLE, receive) {
-                        Ok(Some(messages)) => {
-                            for message in messages {
-                                self.hear(message, tasks).await?;
-                            }
-                        }
-                        Ok(None) => return Ok(()),
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Some(_) = tasks.join_next() => {}
+            tokio::time::sleep(self.shared.patience).await;
+            if self.was_heard.swap(false, Ordering::Relaxed) || self.shared.instances.lock().is_empty() {
+                silences = 0;
+                continue;
             }
+            silences += 1;
+            if silences > SILENCES_MAX {
+                return Broken::Hung;
+            }
+            // Where there is no room, messages wait already, which has a bound.
+            let _ = self.outbox.try_send((ServerMessage::Ping, Vec::new()));
         }
     }
 
@@ -211,7 +222,7 @@ impl Session {
                 self.lost(sandbox, why, tasks);
                 Ok(())
             }
-            NetMessage::Ready => Ok(()),
+            NetMessage::Ready | NetMessage::Pong => Ok(()),
         }
     }
 
@@ -378,25 +389,15 @@ impl Session {
 
     /// Sends a message before all that wait, if the process takes it now.
     fn try_send(&self, message: &ServerMessage, descriptors: &[BorrowedFd<'_>]) -> bool {
-        let send = || protocol::send(self.socket.as_fd(), message, descriptors);
         // What is wrong with the socket is found by those who wait for it.
-        self.socket.try_io(Interest::WRITABLE, send).is_ok()
+        self.socket.try_send(message, descriptors).is_ok()
     }
 
     /// Sends what waits, in order.
     async fn write(&self, mut queue: mpsc::Receiver<Outgoing>) -> Result<(), Broken> {
         while let Some((message, descriptors)) = queue.recv().await {
             let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-            let sending = async {
-                loop {
-                    self.socket.writable().await?;
-                    let send = || protocol::send(self.socket.as_fd(), &message, &borrowed);
-                    match self.socket.try_io(Interest::WRITABLE, send) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        sent => return sent,
-                    }
-                }
-            };
+            let sending = self.socket.send(&message, &borrowed);
             tokio::time::timeout(STUCK, sending).await.map_err(|_| Broken::Stuck)??;
         }
         Ok(())

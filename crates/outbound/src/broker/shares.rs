@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use faas_types::ProjectId;
+use faas_types::{EgressLimits, ProjectId};
 use parking_lot::Mutex;
 
-use super::BrokerLimits;
 use super::bucket::Bucket;
 
 /// What an instance, or all of a project together, may have of each.
@@ -33,11 +32,11 @@ pub(super) struct ProjectShares {
 // === impl Share ===
 
 impl Share {
-    pub(super) fn of_instance(limits: &BrokerLimits, now: Instant) -> Self {
+    pub(super) fn of_instance(limits: &EgressLimits, now: Instant) -> Self {
         Self::new(limits.connections, limits.connect_rate, limits.query_rate, 0, now)
     }
 
-    pub(super) fn of_project(limits: &BrokerLimits, number: u64, now: Instant) -> Self {
+    pub(super) fn of_project(limits: &EgressLimits, number: u64, now: Instant) -> Self {
         Self::new(limits.project_connections, limits.project_connect_rate, limits.project_query_rate, number, now)
     }
 
@@ -57,7 +56,7 @@ impl Share {
 // === impl ProjectShares ===
 
 impl ProjectShares {
-    pub(super) fn of(&self, project: ProjectId, limits: &BrokerLimits) -> Arc<Share> {
+    pub(super) fn of(&self, project: ProjectId, limits: &EgressLimits) -> Arc<Share> {
         let mut shares = self.shares.lock();
         if let Some(share) = shares.get(&project).and_then(Weak::upgrade) {
             return share;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage};
-use faas_outbound::{BrokerConfig, BrokerLimits, Dialer, GrantedNetwork, HostView, SourceAddresses};
+use faas_outbound::{BrokerConfig, Dialer, GrantedNetwork, HostView, SourceAddresses};
 use faas_ports::NetworkEvent;
-use faas_types::{ConnectionLog, EgressPolicy, Transport};
+use faas_types::{ConnectionLog, EgressLimits, EgressPolicy, Transport};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::RecordType;
 
@@ -166,9 +166,8 @@ impl Silent {
 #[tokio::test]
 async fn connections_under_way_are_shared_between_projects() {
     let (silent, listener) = (Silent::start(), Listener::start("127.0.0.1"));
-    let limits = BrokerLimits { connecting: 8, ..BrokerLimits::default() };
     let (lab, mut process, mut greedy) =
-        Lab::one(BrokerConfig { limits, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+        Lab::one(BrokerConfig { connecting: 8, ..config(LOOPBACK) }, EgressPolicy::default()).await;
     let mut other = lab.attach_of("prj_01ARZ3NDEKTSV4RRFFQ69G5FAW", EgressPolicy::default()).await;
     other.sandbox = process.attached().await;
     let mut waiting = Vec::new();
@@ -270,7 +269,7 @@ async fn a_name_whose_time_is_over_is_looked_up_again_at_the_connection() {
 #[tokio::test]
 async fn connections_are_limited_by_instance_and_project() {
     let listener = Listener::start("127.0.0.1");
-    let limits = BrokerLimits { connections: 2, project_connections: 3, ..BrokerLimits::default() };
+    let limits = EgressLimits { connections: 2, project_connections: 3, ..EgressLimits::default() };
     let (lab, mut process, mut first) =
         Lab::one(BrokerConfig { limits, ..config(LOOPBACK) }, EgressPolicy::default()).await;
     let mut second = lab.attach(EgressPolicy::default()).await;
@@ -296,7 +295,7 @@ async fn connections_are_limited_by_instance_and_project() {
 /// What the process drops by itself leaves no line in a log.
 #[tokio::test]
 async fn the_server_meets_its_bounds_before_the_process_does() {
-    let own = BrokerLimits { connections: 5, connect_rate: 7, query_rate: 9, ..BrokerLimits::default() };
+    let own = EgressLimits { connections: 5, connect_rate: 7, query_rate: 9, ..EgressLimits::default() };
     let mut lab = Lab::new(BrokerConfig { limits: own, ..config(LOOPBACK) });
     let _attached = lab.attach(EgressPolicy::default()).await;
     let process = lab.process().await;
@@ -308,7 +307,7 @@ async fn the_server_meets_its_bounds_before_the_process_does() {
 async fn new_connections_and_look_ups_have_a_rate() {
     let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
     names.set("a.test", &["127.0.0.1"]);
-    let limits = BrokerLimits { connect_rate: 1, query_rate: 1, ..BrokerLimits::default() };
+    let limits = EgressLimits { connect_rate: 1, query_rate: 1, ..EgressLimits::default() };
     let config = BrokerConfig { limits, host: names.view(), ..config(LOOPBACK) };
     let (_lab, mut process, mut attached) = Lab::one(config, EgressPolicy::default()).await;
     // All at once: a slow machine must not make the rate look kept.
@@ -341,7 +340,7 @@ async fn new_connections_and_look_ups_have_a_rate() {
 async fn a_burst_above_the_rate_waits_for_its_turn() {
     let listener = Listener::start("127.0.0.1");
     let begun = std::time::Instant::now();
-    let limits = BrokerLimits { connect_rate: 10, ..BrokerLimits::default() };
+    let limits = EgressLimits { connect_rate: 10, ..EgressLimits::default() };
     let (_lab, mut process, mut attached) =
         Lab::one(BrokerConfig { limits, ..config(LOOPBACK) }, EgressPolicy::default()).await;
     for _ in 0..30 {

@@ -12,7 +12,7 @@ use faas_net::protocol::{self, MESSAGE_MAX, NetMessage, Protocol, Refusal, Serve
 use faas_outbound::{Broker, BrokerConfig, HostView, OperatorRules};
 use faas_ports::{
     NetworkAccess, NetworkCounters, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner,
-    NetworkProcesses, Networks, PortError, PortResult,
+    NetworkProcess, NetworkProcesses, Networks, PortError, PortResult,
 };
 use faas_types::{EgressPolicy, EgressTarget};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
@@ -45,17 +45,22 @@ struct Processes {
     started: mpsc::UnboundedSender<OwnedFd>,
     /// So many starts fail first.
     failures: Arc<AtomicUsize>,
+    killed: Arc<AtomicUsize>,
 }
 
 impl NetworkProcesses for Processes {
-    fn start(&self) -> PortResult<OwnedFd> {
+    fn start(&self) -> PortResult<NetworkProcess> {
         let one_less = |left: usize| left.checked_sub(1);
         if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             return Err(PortError::failed("starting", "there is no room"));
         }
         let (ours, theirs) = protocol::channel().unwrap();
         self.started.send(theirs).unwrap();
-        Ok(ours)
+        let killed = Arc::clone(&self.killed);
+        let kill = Box::new(move || {
+            killed.fetch_add(1, Ordering::Relaxed);
+        });
+        Ok(NetworkProcess { control: ours, kill })
     }
 }
 
@@ -69,6 +74,8 @@ pub(crate) struct Lab {
     started: mpsc::UnboundedReceiver<OwnedFd>,
     /// So many starts of processes fail from now on.
     pub(crate) failures: Arc<AtomicUsize>,
+    /// So many processes were killed.
+    pub(crate) killed: Arc<AtomicUsize>,
 }
 
 /// The test's end of a process.
@@ -89,15 +96,21 @@ pub(crate) struct Attached {
 impl Lab {
     pub(crate) fn new(config: BrokerConfig) -> Self {
         let (sender, started) = mpsc::unbounded_channel();
-        let failures = Arc::new(AtomicUsize::new(0));
-        let processes = Processes { started: sender, failures: Arc::clone(&failures) };
-        Self { broker: Broker::new(config, Arc::new(processes)), started, failures }
+        let (failures, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let processes = Processes { started: sender, failures: Arc::clone(&failures), killed: Arc::clone(&killed) };
+        Self { broker: Broker::new(config, Arc::new(processes)), started, failures, killed }
     }
 
     /// The same with answers that count no longer than they say.
     pub(crate) fn forgetful(config: BrokerConfig) -> Self {
-        let Self { broker, started, failures } = Self::new(config);
-        Self { broker: broker.keeping_names(Duration::ZERO), started, failures }
+        let lab = Self::new(config);
+        Self { broker: lab.broker.keeping_names(Duration::ZERO), ..lab }
+    }
+
+    /// The same with silent processes that are soon taken for hung.
+    pub(crate) fn impatient(config: BrokerConfig) -> Self {
+        let lab = Self::new(config);
+        Self { broker: lab.broker.with_patience(Duration::from_millis(250)), ..lab }
     }
 
     /// The process that was started last.
@@ -158,8 +171,18 @@ impl Process {
         }
     }
 
-    /// The next message; `None` when the server has hung up.
+    /// The next message that is not about its health; `None` when the server has hung up.
     pub(crate) async fn hear(&self) -> Option<(ServerMessage, Vec<OwnedFd>)> {
+        loop {
+            match self.hear_anything().await {
+                Some((ServerMessage::Ping, _)) => self.send(&NetMessage::Pong).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// The next message; `None` when the server has hung up.
+    pub(crate) async fn hear_anything(&self) -> Option<(ServerMessage, Vec<OwnedFd>)> {
         let mut buffer = vec![0; MESSAGE_MAX];
         in_time(async {
             loop {

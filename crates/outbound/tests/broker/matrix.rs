@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use faas_net::protocol::{Protocol, Refusal, ServerMessage};
-use faas_outbound::{BrokerConfig, BrokerLimits, Guard, HttpOutbound, IndexEgress, Operator, Remedy};
+use faas_outbound::{BrokerConfig, Guard, HttpOutbound, IndexEgress, Operator, Remedy};
 use faas_ports::{Egress, EgressError, Outbound, OutboundError, OutboundMessage};
+use faas_types::EgressLimits;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 
@@ -23,7 +24,7 @@ fn addresses() -> Vec<(IpAddr, &'static str)> {
 #[tokio::test]
 async fn functions_reach_no_address_inside() {
     let names = NameServer::start().await;
-    let limits = BrokerLimits { connect_rate: 10_000, query_rate: 10_000, ..BrokerLimits::default() };
+    let limits = EgressLimits { connect_rate: 10_000, query_rate: 10_000, ..EgressLimits::default() };
     let config = BrokerConfig { host: names.view(), limits, ..config(&[]) };
     let (lab, mut process, _attached) = Lab::one(config, policy(None, &[])).await;
     for (number, (address, word)) in addresses().into_iter().enumerate() {

@@ -170,3 +170,22 @@ async fn instances_of_a_project_have_its_number_and_no_other() {
     assert_ne!(projects[0], projects[2]);
     drop((own, foreign));
 }
+
+#[tokio::test]
+async fn a_process_that_hangs_is_killed_and_replaced_and_one_that_answers_stays() {
+    let mut lab = Lab::impatient(config(LOOPBACK));
+    let attached = lab.attach_living(EgressPolicy::default()).await;
+    let mut first = lab.process().await;
+    let sandbox = first.attached().await;
+    // Silent for longer than the server's patience, but there when it is asked.
+    for _ in 0..5 {
+        assert!(matches!(first.hear_anything().await, Some((ServerMessage::Ping, _))));
+        first.send(&NetMessage::Pong).await;
+    }
+    assert_eq!(lab.killed.load(Ordering::Relaxed), 0);
+    // It is asked, and says nothing any more.
+    while first.hear_anything().await.is_some() {}
+    let mut second = lab.process().await;
+    assert_eq!((second.attached().await, lab.killed.load(Ordering::Relaxed)), (sandbox, 1));
+    drop(attached);
+}

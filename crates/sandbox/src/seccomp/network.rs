@@ -73,8 +73,15 @@ fn own_limits() -> Verdict {
 
 /// What tunes a connection. Whatever tells where packets go is the server's.
 fn socket_option() -> Verdict {
-    let tcp = [libc::TCP_NODELAY, libc::TCP_QUICKACK, libc::TCP_CORK, libc::TCP_NOTSENT_LOWAT];
-    let own = [libc::SO_SNDBUF, libc::SO_RCVBUF, libc::SO_LINGER];
+    let tcp = [
+        libc::TCP_NODELAY,
+        libc::TCP_QUICKACK,
+        libc::TCP_CORK,
+        libc::TCP_NOTSENT_LOWAT,
+        libc::TCP_KEEPIDLE,
+        libc::TCP_KEEPINTVL,
+    ];
+    let own = [libc::SO_SNDBUF, libc::SO_RCVBUF, libc::SO_LINGER, libc::SO_KEEPALIVE];
     let named = |options: &[i32]| only(test(2, u32::MAX, options, Verdict::Allow), libc::EPERM);
     Verdict::Inspect(
         vec![test(1, u32::MAX, &[libc::IPPROTO_TCP], named(&tcp)), test(1, u32::MAX, &[libc::SOL_SOCKET], named(&own))],
@@ -149,7 +156,14 @@ mod tests {
             assert_eq!(ioctl(code), failed(libc::EPERM), "request {code:#x}");
         }
         let option = |level: i32, name: i32| verdict(libc::SYS_setsockopt, [3, level as u64, name as u64, 0, 0, 0]);
-        assert_eq!(option(libc::IPPROTO_TCP, libc::TCP_NODELAY), ALLOWED);
+        for (level, name) in [
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+        ] {
+            assert_eq!(option(level, name), ALLOWED);
+        }
         for (level, name) in [
             (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
             (libc::SOL_SOCKET, libc::SO_MARK),

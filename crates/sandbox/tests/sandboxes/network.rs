@@ -194,7 +194,7 @@ fn exists(pid: &str) -> bool {
 }
 
 fn the_network_process_has_nothing(_: &Lab) -> Result<()> {
-    let control = processes("").start()?;
+    let control = processes("").start()?.control;
     let said = told(&control)?;
     let (pid, attempts) = said.split_once('\n').context("no number")?;
     let expected = "socket: 38\nunix socket: 38\nconnect: 38\nbind: 38\nlisten: 38\nopen: 38\nstart: 38\nfork: 1\nkill: 38\n\
@@ -255,7 +255,7 @@ fn the_network_process_ends_with_its_server(_: &Lab) -> Result<()> {
 
 fn the_network_process_ends_when_it_is_let_go(_: &Lab) -> Result<()> {
     let processes = processes("");
-    let (one, other) = (processes.start()?, processes.start()?);
+    let (one, other) = (processes.start()?.control, processes.start()?.control);
     let pid = |said: String| said.lines().next().unwrap_or_default().to_owned();
     let (one_pid, other_pid) = (pid(told(&one)?), pid(told(&other)?));
     ensure!(exists(&one_pid) && exists(&other_pid) && one_pid != other_pid, "{one_pid}, {other_pid}");
@@ -267,7 +267,7 @@ fn the_network_process_ends_when_it_is_let_go(_: &Lab) -> Result<()> {
 
 /// A server that is about to be killed.
 pub(crate) fn serve_until_killed() -> ! {
-    let control = processes("-deaf").start().expect("a process");
+    let control = processes("-deaf").start().expect("a process").control;
     let said = told(&control).expect("a message");
     println!("{}", said.lines().next().unwrap_or_default());
     loop {

@@ -14,7 +14,6 @@ use super::{Broken, Flow, FlowState, Outgoing, Session};
 use crate::broker::destination::Destination;
 use crate::broker::instance::{ConnectionPermit, Instance, Ruled};
 use crate::broker::underway::Turn;
-use crate::dialer::tune;
 use crate::source_addresses::Begun;
 
 type Made = Result<(OwnedFd, Ruled), Refusal>;
@@ -49,16 +48,13 @@ impl Session {
             Ok(made) => {
                 let place = self.place().await?;
                 let mut flows = self.flows.lock();
-                let sent = match self.judged(&instance, to, made) {
+                match self.judged(&instance, to, made) {
                     Ok((state, socket)) => {
-                        let sent = self.hand_over(place, flow, (to, &state), socket);
+                        self.hand_over(place, flow, &state, socket);
                         flows.insert(flow, Flow { instance, to, state, _permit: permit });
-                        sent
                     }
                     Err(how) => self.refuse(place, flow, how),
-                };
-                drop(flows);
-                sent.iter().for_each(tune);
+                }
             }
             Err(wait) => self.wait(flow, instance, to, (permit, wait), tasks),
         }
@@ -145,18 +141,16 @@ impl Session {
         let Ok(place) = self.outbox.reserve().await else { return };
         let mut flows = self.flows.lock();
         let Some(own) = flows.get_mut(&flow) else { return };
-        let sent = match self.judged(&own.instance, own.to, made) {
+        match self.judged(&own.instance, own.to, made) {
             Ok((state, socket)) => {
                 own.state = state;
-                self.hand_over(place, flow, (own.to, &own.state), socket)
+                self.hand_over(place, flow, &own.state, socket);
             }
             Err(how) => {
                 flows.remove(&flow);
-                self.refuse(place, flow, how)
+                self.refuse(place, flow, how);
             }
-        };
-        drop(flows);
-        sent.iter().for_each(tune);
+        }
     }
 
     /// Looks once more whether a connection may be used, since the rules may have changed while it was made. The caller
@@ -176,32 +170,20 @@ impl Session {
         Ok((open, socket))
     }
 
-    /// Sends a connected socket, which is to be tuned afterwards where that is left: its program waits for it.
-    fn hand_over(
-        &self,
-        place: mpsc::Permit<'_, Outgoing>,
-        flow: u64,
-        (to, state): (Destination, &FlowState),
-        socket: OwnedFd,
-    ) -> Option<OwnedFd> {
+    /// Sends a connected socket. The process sets its options, where it lives long enough.
+    fn hand_over(&self, place: mpsc::Permit<'_, Outgoing>, flow: u64, state: &FlowState, socket: OwnedFd) {
         let check_name = matches!(state, FlowState::Open { is_checked: true, .. });
         let message = ServerMessage::Connected { flow, check_name };
-        if self.try_send(&message, &[socket.as_fd()]) {
-            return (to.transport == Transport::Tcp).then_some(socket);
+        if !self.try_send(&message, &[socket.as_fd()]) {
+            place.send((message, vec![socket]));
         }
-        if to.transport == Transport::Tcp {
-            tune(&socket);
-        }
-        place.send((message, vec![socket]));
-        None
     }
 
-    fn refuse(&self, place: mpsc::Permit<'_, Outgoing>, flow: u64, how: Refusal) -> Option<OwnedFd> {
+    fn refuse(&self, place: mpsc::Permit<'_, Outgoing>, flow: u64, how: Refusal) {
         let message = ServerMessage::Refused { flow, how };
         if !self.try_send(&message, &[]) {
             place.send((message, Vec::new()));
         }
-        None
     }
 }
 
