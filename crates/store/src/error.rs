@@ -91,6 +91,15 @@ pub enum StoreError {
         /// What was seen.
         detail: String,
     },
+    /// The key file is gone, and something is sealed under its keys.
+    #[error(
+        "{} is missing, and without it none of the secrets that the database holds opens; restore it from a backup, or start anew with another directory by --data",
+        file.display()
+    )]
+    LostKeys {
+        /// The file.
+        file: PathBuf,
+    },
     /// The key file says nothing known.
     #[error("the key file {} cannot be read as keys; restore it from a backup, for without it no secret opens", file.display())]
     Keys {

@@ -57,12 +57,18 @@ impl NumberedKey {
 // === impl KeyRing ===
 
 impl KeyRing {
-    /// Reads the file of a data directory; makes it, with one key, when it is not there.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    /// Reads the file of a data directory; makes it, with one key, when it is not there and nothing is sealed.
+    pub(crate) fn open(
+        dir: &Path,
+        is_anything_sealed: impl FnOnce() -> Result<bool, StoreError>,
+    ) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                if is_anything_sealed()? {
+                    return Err(StoreError::LostKeys { file: path });
+                }
                 let mut ring = Self { dir: dir.to_owned(), keys: Vec::new() };
                 ring.grow().map_err(StoreError::io("cannot write", path))?;
                 return Ok(ring);
@@ -119,11 +125,11 @@ mod tests {
     #[test]
     fn the_file_is_private_and_outlives_a_rotation() {
         let dir = tempfile::tempdir().expect("temp dir");
-        let mut ring = KeyRing::open(dir.path()).expect("open");
+        let mut ring = KeyRing::open(dir.path(), || Ok(false)).expect("open");
         ring.grow().expect("grow");
         let mode = fs::metadata(dir.path().join(FILE)).expect("stat").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let again = KeyRing::open(dir.path()).expect("open again");
+        let again = KeyRing::open(dir.path(), || Ok(false)).expect("open again");
         assert_eq!(again.newest().number, 2);
         assert!(
             (1..=2).all(|number| again.find(number).map(|key| *key.bytes) == ring.find(number).map(|key| *key.bytes))
@@ -135,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         for text in ["", "1", "1 AAAA\n", "2 x\n1 y\n", "\u{0}"] {
             fs::write(dir.path().join(FILE), text).expect("write");
-            assert!(matches!(KeyRing::open(dir.path()), Err(StoreError::Keys { .. })), "{text:?}");
+            assert!(matches!(KeyRing::open(dir.path(), || Ok(false)), Err(StoreError::Keys { .. })), "{text:?}");
         }
     }
 
@@ -143,7 +149,7 @@ mod tests {
     fn a_draft_cut_short_is_passed_over() {
         let dir = tempfile::tempdir().expect("temp dir");
         fs::write(dir.path().join(DRAFT), "1 AA").expect("write");
-        let ring = KeyRing::open(dir.path()).expect("open");
+        let ring = KeyRing::open(dir.path(), || Ok(false)).expect("open");
         assert_eq!(ring.newest().number, 1);
         assert!(!dir.path().join(DRAFT).exists());
     }

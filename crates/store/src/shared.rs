@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::config::StoreConfig;
 use crate::data_dir::DataDir;
@@ -11,6 +11,10 @@ use crate::fsync::Fsync;
 use crate::key_ring;
 use crate::space::Space;
 use crate::sqlite::{Database, DatabaseConfig, Durability, WriterHooks};
+
+/// Whether anything is sealed.
+const SEALED: &str = "SELECT EXISTS (SELECT 1 FROM entries
+    WHERE collection = 'secrets' OR (collection = 'settings' AND name = 'callbacks'))";
 
 /// What the adapters share. Fields end in this order: the lock goes last.
 #[derive(Debug)]
@@ -61,5 +65,15 @@ impl Shared {
         })?;
         let fsync = Fsync::new(Arc::clone(&config.on_fatal));
         Ok(Self { main, logs, space, fsync, give_way: config.give_way, dir })
+    }
+
+    /// Whether the database holds what only the key file opens: secrets, or a key that callbacks are signed with.
+    pub(crate) fn is_anything_sealed(&self) -> Result<bool, StoreError> {
+        let path = self.dir.path().join("faas.db");
+        let look = || {
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.query_row(SEALED, [], |row| row.get(0))
+        };
+        look().map_err(StoreError::database("cannot read the database", &path))
     }
 }

@@ -55,7 +55,7 @@ impl Store {
             layers,
             runtimes,
             events: Arc::new(LocalEvents::new(config.lag)),
-            vault: Arc::new(FileVault::new(KeyRing::open(shared.dir.path())?)),
+            vault: Arc::new(FileVault::new(KeyRing::open(shared.dir.path(), || shared.is_anything_sealed())?)),
             shared,
         })
     }

@@ -97,6 +97,27 @@ fn a_lost_database_is_not_replaced_by_an_empty_one() {
 }
 
 #[tokio::test]
+async fn lost_keys_are_not_replaced_while_something_is_sealed_under_them() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let keys = dir.path().join("secret.keys");
+    drop(Store::open(&config(dir.path())).expect("open"));
+    fs::remove_file(&keys).expect("remove");
+    let store = Store::open(&config(dir.path())).expect("nothing was sealed yet");
+    let key = Key::new(fresh(), Collection::Secrets, "sec_1");
+    let put = Write::Put { key, value: b"{}".to_vec().into(), expect: Expect::Absent };
+    store.registry().commit(vec![put]).await.expect("commit");
+    drop(store);
+    let kept = fs::read(&keys).expect("read");
+    fs::remove_file(&keys).expect("remove");
+    let refused = Store::open(&config(dir.path())).expect_err("a secret was sealed");
+    let text = refused.to_string();
+    assert!(matches!(refused, StoreError::LostKeys { .. }) && text.contains("restore it from a backup"), "{text}");
+    assert!(!keys.exists(), "a start that is refused leaves no other keys behind");
+    fs::write(&keys, kept).expect("restore");
+    Store::open(&config(dir.path())).expect("open");
+}
+
+#[tokio::test]
 async fn what_is_no_database_or_from_the_future_does_not_open() {
     let dir = tempfile::tempdir().expect("temp dir");
     drop(Store::open(&config(dir.path())).expect("open"));
