@@ -198,9 +198,10 @@ impl ServerConfig {
             message,
         })?;
         match &self.http.public_url {
-            Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
-                refuse("http.public_url", "must start with http:// or https://")
-            }
+            Some(url) if !is_origin(url) => refuse(
+                "http.public_url",
+                "must start with http:// or https://, and name a host without a query, such as https://faas.example",
+            ),
             _ => Ok(()),
         }
     }
@@ -311,4 +312,11 @@ impl ServerConfig {
         }
         Ok(())
     }
+}
+/// Whether paths can be appended to a URL.
+fn is_origin(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with(['/', ':']) && !rest.contains(|c: char| "?#".contains(c) || c <= ' ')
+    })
 }

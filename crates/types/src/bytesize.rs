@@ -77,7 +77,7 @@ impl Serialize for ByteSize {
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
+        #[serde(untagged, expecting = "expected a size such as \"128MB\", or bytes as a whole number from 0")]
         enum Written {
             Bytes(u64),
             Text(String),

@@ -83,7 +83,9 @@ impl FromStr for EgressProxy {
         let rest = text[scheme.len()..].trim_end_matches('/');
         let (credentials, host) = rest.rsplit_once('@').map_or((None, rest), |(before, host)| (Some(before), host));
         let credentials = credentials.map(ProxyCredentials::read).transpose()?;
-        let IndexHost { host, port: Some(port) } = host.parse().map_err(|_| forms.clone())? else { return Err(forms) };
+        let IndexHost { host, port: Some(port @ 1..) } = host.parse().map_err(|_| forms.clone())? else {
+            return Err(forms);
+        };
         Ok(Self { kind, host, port, credentials })
     }
 }

@@ -84,7 +84,7 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
+        #[serde(untagged, expecting = "expected a length of time such as \"30s\", or seconds as a whole number from 0")]
         enum Written {
             Seconds(u64),
             Text(String),

@@ -193,7 +193,8 @@ fn memory(reader: &mut Reader, table: &Table<'_>) -> Option<ByteSize> {
     };
     let size = size.filter(|size| (limits::MEMORY_MIN..=limits::MEMORY_MAX).contains(size));
     if size.is_none() {
-        reader.problem("memory", node.at, "`memory` must be between 128MB and 4GB, such as \"256MB\"");
+        let message = "`memory` must be between 128MB and 4GB, such as \"256MB\"; a number without a unit is bytes";
+        reader.problem("memory", node.at, message);
     }
     size
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::settings::{Setting, SettingKind, settings};
 use super::{ConfigError, ServerConfig, paths};
+use crate::manifest::closest;
 
 /// What the options of a command set.
 #[derive(Clone, Debug, Default)]
@@ -85,11 +86,7 @@ impl Layers {
     pub(super) fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        toml::from_str::<ServerConfig>(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(&text).matches('\n').count() + 1);
-            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            ConfigError::Invalid { path: path.to_owned(), line: u32::try_from(line).unwrap_or(u32::MAX), message }
-        })?;
+        check_file(&text).map_err(|(line, message)| ConfigError::Invalid { path: path.to_owned(), line, message })?;
         let invalid = |error: &dyn std::fmt::Display| ConfigError::Invalid {
             path: path.to_owned(),
             line: 0,
@@ -137,6 +134,45 @@ impl Layers {
         let config = self.0.extract().map_err(|error| of_figment(&error))?;
         Ok((config, Sources(self.0)))
     }
+}
+
+/// Reads all of a file; the line and what is wrong with it, which begins with the key where there is one.
+fn check_file(text: &str) -> Result<(), (u32, String)> {
+    let wrong = |error: &toml::de::Error, key: &str| {
+        let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
+        let said = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        (u32::try_from(line).unwrap_or(u32::MAX), in_words(key, &said))
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| wrong(&error, ""))?;
+    serde_path_to_error::deserialize::<_, ServerConfig>(document).map(drop).map_err(|error| {
+        let key = error.path().to_string();
+        wrong(error.inner(), if key == "." { "" } else { &key })
+    })
+}
+
+/// What a parser says of a key, with what belongs there.
+fn in_words(key: &str, said: &str) -> String {
+    if let Some((unknown, known)) = said.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected "))
+    {
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        return match closest(unknown.trim_matches('`'), known.iter().copied()) {
+            Some(meant) => format!("unknown field {unknown}; did you mean `{meant}`?"),
+            None => format!("unknown field {unknown}; there are {}", known.join(", ")),
+        };
+    }
+    if key.is_empty() {
+        return said.to_owned();
+    }
+    let setting = settings().iter().find(|setting| key == setting.key);
+    let fix = match setting.map(|setting| &setting.kind) {
+        _ if !said.starts_with("invalid") => "",
+        Some(SettingKind::Switch) => "; write true or false",
+        Some(SettingKind::Number) => "; write a whole number from 0",
+        Some(SettingKind::List(..)) => "; write a list, as in [\"one\", \"other\"]",
+        Some(SettingKind::Text(_)) => "; write a text in quotes",
+        Some(SettingKind::Table) | None => "",
+    };
+    format!("{key}: {said}{fix}")
 }
 
 /// A value of the environment, as its setting takes it.
@@ -259,7 +295,36 @@ mod tests {
         let file = dir.path().join("server.toml");
         std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\nlisen = 1\n").expect("written");
         let error = ServerConfig::load(false, Some(&file), nothing, Flags::default()).expect_err("a typo");
-        assert!(error.to_string().contains("server.toml:3: unknown field `lisen`"), "{error}");
+        assert!(error.to_string().contains("server.toml:3: unknown field `lisen`; did you mean `listen`?"), "{error}");
+        for (text, message) in [
+            ("[engine]\ndrain = { a = 1 }", ":2: engine.drain: expected a length of time such as \"30s\""),
+            ("[egress]\nbandwidth = -5", ":2: egress.bandwidth: expected a size such as \"128MB\""),
+            ("[engine]\ninstances_max = -1", "engine.instances_max: invalid value: integer `-1`"),
+            ("[engine]\ninstances_max = -1", "write a whole number from 0"),
+            ("[http]\nlisten = 8080", ":2: http.listen: "),
+            (
+                "[egress]\nprivate = \"x\"",
+                "egress.private: invalid type: string \"x\", expected a sequence; write a list",
+            ),
+            ("[http]\nzzz = 1", "unknown field `zzz`; there are "),
+            ("[http\n", ":1: "),
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let error = ServerConfig::load(false, Some(&file), nothing, Flags::default()).expect_err(text).to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+        for (key, value) in [
+            ("http.public_url", "http://a b"),
+            ("http.public_url", "https://x.example/path?q#f"),
+            ("egress.proxy", "socks5://10.0.0.9:0"),
+            ("egress.resolvers", "1.1.1.1:0"),
+        ] {
+            let (section, name) = key.split_once('.').expect("a section");
+            let value = if key.ends_with('s') { format!("[\"{value}\"]") } else { format!("\"{value}\"") };
+            std::fs::write(&file, format!("[{section}]\n{name} = {value}\n")).expect("written");
+            let error = ServerConfig::load(false, Some(&file), nothing, Flags::default()).expect_err(key).to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        }
         for (name, text, message) in [
             ("FAAS_IDLE", "soon", "`soon` is not a length of time"),
             ("FAAS_PARKED", "many", "`many` is not a whole number"),
