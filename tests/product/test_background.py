@@ -248,6 +248,7 @@ def test_delays_and_ages_are_kept(server: Server) -> None:
     began = time.time()
     run = ended(server, later(server, "add", {"x": 1}, X_Run_Delay="1s").json()["run_id"])
     assert time.time() - began >= 1 and run["state"] == "succeeded"
+    assert run["duration_ms"] < (time.time() - began - 1) * 1000 + 100, "the delay is no part of it"
     server.http.post("/api/v1/functions/add/pause").expect(200)
     old = later(server, "add", {"x": 1}, X_Run_Max_Age="100ms").json()["run_id"]
     time.sleep(0.3)

@@ -29,9 +29,11 @@ class Client:
         self.pending = b""
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Unread.frame(SETTINGS, 0, 0, b""))
 
-    def ask(self, method: bytes, path: bytes, authority: bytes, flags: int = 5) -> None:
+    def ask(self, method: bytes, path: bytes, authority: bytes | None, flags: int = 5) -> None:
         block = Unread.literal(b":method", method) + b"\x86" + Unread.literal(b":path", path)
-        self.socket.sendall(Unread.frame(HEADERS, flags, 1, block + Unread.literal(b":authority", authority)))
+        if authority is not None:
+            block += Unread.literal(b":authority", authority)
+        self.socket.sendall(Unread.frame(HEADERS, flags, 1, block))
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """What has come, without waiting for more than there is."""
@@ -143,6 +145,12 @@ def test_a_host_is_a_name_or_an_address(server: Server, client: Client, host: st
                     assert kind == 3 or b"\x8c" in payload[:4], f"{host} is taken"
                     return
             client.pending += client.socket.recv(1 << 16)
+
+
+def test_a_request_without_a_host_is_refused(client: Client) -> None:
+    client.ask(b"GET", b"/healthz", None)
+    # The index of `:status 400` in HPACK's static table.
+    assert b"\x8c" in client.answer()[:4]
 
 
 @pytest.mark.parametrize("host", ["a", "a.b-c_d.example", "a:80", "a:", "127.0.0.1:8080", "[::1]", "[2001:db8::1]:443"])

@@ -103,15 +103,21 @@ impl Client {
     }
 
     /// Reads a whole body, within a bound.
-    pub(crate) async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+    pub(crate) async fn body(&self, response: Response) -> Result<Vec<u8>, ClientError> {
         let mut bytes = Vec::new();
+        self.read_body(response, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// The same into a buffer, which has what came before it failed.
+    pub(crate) async fn read_body(&self, mut response: Response, bytes: &mut Vec<u8>) -> Result<(), ClientError> {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
             if bytes.len() + chunk.len() > ANSWER_MAX {
                 return Err(self.protocol(format!("the body is larger than {} MB", ANSWER_MAX >> 20)));
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// The error inside an answer that is not a success.

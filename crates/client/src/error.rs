@@ -35,6 +35,14 @@ pub enum ClientError {
         /// The endpoint.
         endpoint: String,
     },
+    /// A function's answer ended before it was whole.
+    #[error("the function's answer broke off after {received} bytes")]
+    BrokenOff {
+        /// The run that answered, where the server named it.
+        run_id: Option<String>,
+        /// How much of it came.
+        received: usize,
+    },
     /// The answer is not one that a Function Cloud server gives.
     #[error("unexpected answer from {endpoint}: {message}")]
     Protocol {
@@ -44,7 +52,7 @@ pub enum ClientError {
         message: String,
     },
     /// The endpoint cannot be used.
-    #[error("endpoint `{endpoint}` is not usable: {reason}; write it as http://127.0.0.1:8080")]
+    #[error("endpoint `{endpoint}` is not usable: {reason}")]
     InvalidEndpoint {
         /// The endpoint.
         endpoint: String,
@@ -89,7 +97,7 @@ impl ClientError {
             Self::Timeout { .. } => 8,
             Self::InvalidEndpoint { .. } | Self::InvalidArgument(_) => 2,
             Self::InvalidKey => 3,
-            Self::Protocol { .. } | Self::File { .. } => 1,
+            Self::Protocol { .. } | Self::BrokenOff { .. } | Self::File { .. } => 1,
         }
     }
 
@@ -111,6 +119,12 @@ impl ClientError {
                 "start a server with `faas up`, or name the one you mean with --endpoint or FAAS_ENDPOINT".to_owned(),
             ),
             Self::Timeout { .. } => Some("look at the server with `faas status`".to_owned()),
+            Self::InvalidEndpoint { reason, .. } if !reason.contains("did you mean") => {
+                Some("write it as http://127.0.0.1:8080".to_owned())
+            }
+            Self::BrokenOff { run_id: Some(run_id), .. } => Some(format!(
+                "`faas runs get {run_id}` says how the run ended, and `faas logs -r {run_id}` what it wrote"
+            )),
             Self::Protocol { .. } => {
                 Some("check that the endpoint is a Function Cloud server of the same release as this faas".to_owned())
             }

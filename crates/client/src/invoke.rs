@@ -104,6 +104,18 @@ impl Client {
         self.reply(response).await
     }
 
+    /// The body of a function's answer. One that is cut short is the function's doing or its end, not the server's.
+    async fn whole_answer(&self, response: Response, meta: &CallMeta) -> Result<Vec<u8>, ClientError> {
+        let mut bytes = Vec::new();
+        match self.read_body(response, &mut bytes).await {
+            Ok(()) => Ok(bytes),
+            Err(ClientError::Protocol { .. } | ClientError::Unreachable { .. }) if meta.run_id.is_some() => {
+                Err(ClientError::BrokenOff { run_id: meta.run_id.clone(), received: bytes.len() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn reply(&self, response: Response) -> Result<Reply, ClientError> {
         let meta = CallMeta::from_headers(response.headers());
         let source = response.headers().get("x-error-source").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -114,7 +126,7 @@ impl Client {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = self.body(response).await?;
+        let body = self.whole_answer(response, &meta).await?;
         let is_own = source.as_deref() == Some("function");
         let refused = status.is_client_error() || status.is_server_error();
         if refused

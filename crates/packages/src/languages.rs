@@ -7,6 +7,9 @@ use crate::{deno, nodejs, python};
 /// Every language with packages.
 pub(crate) const LANGUAGES: [LanguagePackages; 3] = [nodejs::PACKAGES, python::PACKAGES, deno::PACKAGES];
 
+/// Files in which most projects say what is installed.
+pub const DECLARATION_FILES: [&str; 3] = ["requirements.txt", "pyproject.toml", "package.json"];
+
 /// The packages of a language, by its name in runtime names.
 #[must_use]
 pub fn packages_of(language: &str) -> Option<LanguagePackages> {

@@ -26,7 +26,7 @@ pub use declarations::{Declarations, DeclaredPackages, VendoredPackages};
 pub use ecosystem::{Ecosystem, InstallTarget, RequestFile, RuntimeRelease};
 pub use imports::{Import, ImportScan, ImportScanner, ImportSyntax, ModuleProviders, PackageLookup};
 pub use language_packages::{LanguagePackages, PackageReading};
-pub use languages::{ecosystem, imported_modules, is_vendor_dir, packages_of, plain_module};
+pub use languages::{DECLARATION_FILES, ecosystem, imported_modules, is_vendor_dir, packages_of, plain_module};
 pub use layer_key::layer_id;
 pub use plan::{InstallRequest, PackagePlan};
 pub use refusal::unplanned;

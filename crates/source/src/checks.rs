@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_client::LocalFile;
-use faas_config::{EntryKind, SourceDir, closest, is_git_ignored};
+use faas_config::{EntryKind, MANIFEST_FILES, SourceDir, closest, is_git_ignored};
 use faas_languages::{EntrypointParts, Language};
-use faas_packages::is_vendor_dir;
+use faas_packages::{DECLARATION_FILES, is_vendor_dir};
 use faas_preflight::{AllowedSecret, Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
@@ -53,6 +53,7 @@ impl Project {
 pub fn of(project: &Project, policies: &Policies) -> (Vec<Finding>, Option<String>) {
     let mut findings = preflight(&project.files, &project.manifest.allowed_secrets, policies);
     findings.extend(exposed_to_git(project));
+    findings.extend(left_beside(project));
     let skipped = match source(project) {
         Ok((found, skipped)) => {
             findings.extend(found);
@@ -113,6 +114,26 @@ pub fn preflight(files: &[LocalFile], allowed: &[AllowedSecret], policies: &Poli
         }
     }
     findings
+}
+
+/// What lies beside a file that is deployed alone, and would count if its directory were deployed.
+fn left_beside(project: &Project) -> Option<Finding> {
+    let dir = project.root.parent().filter(|_| project.is_single)?;
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let source = SourceDir::open(dir).ok()?;
+    let left: Vec<&str> = MANIFEST_FILES.into_iter().chain(DECLARATION_FILES).filter(|name| source.has(name)).collect();
+    let [first, others @ ..] = left.as_slice() else { return None };
+    let own = project.root.file_name()?.to_string_lossy();
+    let (listed, are) = match others {
+        [] => ((*first).to_owned(), "is"),
+        [middle @ .., last] => {
+            let before: String = middle.iter().map(|name| format!(", {name}")).collect();
+            (format!("{first}{before} and {last}"), "are")
+        }
+    };
+    let message = format!("only {own} is sent: {listed} beside it {are} not");
+    let finding = Finding::new("left-beside", Severity::Warning, message);
+    Some(finding.with_fix(format!("to send all of it, deploy the directory: faas deploy {}", dir.display())))
 }
 
 /// A `.env` beside the function that the next commit would take along.

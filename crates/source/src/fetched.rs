@@ -5,6 +5,7 @@
 
 mod archive;
 mod git;
+mod zip_names;
 
 use std::path::{Path, PathBuf};
 

@@ -59,13 +59,16 @@ pub fn dated(text: &str) -> String {
 
 fn when_at(text: &str, now_millis: u64) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let is_to_come = time.as_millis() > now_millis;
+    // What was asked to come in two days is two days away when it is shown a moment later.
+    let whole = |seconds: u64, unit: u64| if is_to_come { (seconds + unit / 2) / unit } else { seconds / unit };
     let distance = match now_millis.abs_diff(time.as_millis()) / 1_000 {
         seconds @ 0..60 => format!("{seconds}s"),
-        seconds @ 60..3_600 => format!("{}m", seconds / 60),
-        seconds @ 3_600..86_400 => format!("{}h", seconds / 3_600),
-        seconds => format!("{}d", seconds / 86_400),
+        seconds @ 60..3_600 => format!("{}m", whole(seconds, 60)),
+        seconds @ 3_600..86_400 => format!("{}h", whole(seconds, 3_600)),
+        seconds => format!("{}d", whole(seconds, 86_400)),
     };
-    if time.as_millis() > now_millis { format!("in {distance}") } else { format!("{distance} ago") }
+    if is_to_come { format!("in {distance}") } else { format!("{distance} ago") }
 }
 
 /// Milliseconds from one RFC 3339 time to a later one.
@@ -135,6 +138,8 @@ mod tests {
         assert_eq!(moment_before("1d", now).as_deref(), Ok("2025-11-20T08:00:00.000Z"));
         for (time, shown) in [
             ("2025-11-21T07:59:58Z", "2s ago"),
+            ("2025-11-23T07:59:59Z", "in 2d"),
+            ("2025-11-19T08:00:01Z", "1d ago"),
             ("2025-11-21T07:00:01Z", "59m ago"),
             ("2025-11-20T09:00:00Z", "23h ago"),
             ("2025-10-21T08:00:00Z", "31d ago"),

@@ -230,6 +230,9 @@ fn check_host(head: &mut Parts) -> Result<(), Fault> {
     let is_named = |host: &HeaderValue| host.is_empty() || host.to_str().is_ok_and(is_host);
     match first {
         None if head.version == Version::HTTP_11 => return wrong("the request has no `Host`"),
+        None if head.version == Version::HTTP_2 && head.uri.authority().is_none() => {
+            return wrong("the request has neither `:authority` nor `Host`");
+        }
         Some(host) if !is_named(host) => return wrong("the request's `Host` is not a host"),
         _ => {}
     }

@@ -28,8 +28,8 @@ def describe(error: BaseException, code: str) -> dict[str, object]:
     try:
         found = _describe(error, code)
     except Exception:
-        # A class of the user's may answer no question.
-        found = {"type": _name(error), "message": "what was raised could not be looked at"}
+        # A class of the user's may answer no question, and where no file opens any more no hint can be looked up.
+        found = {"type": _name(error), "message": _plain_message(error)}
     return {key: _cut(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
@@ -99,6 +99,13 @@ def _message(error: BaseException) -> str:
     except Exception:
         return "its message could not be made: str() failed"
     return _cut(str(text or ""))
+
+
+def _plain_message(error: BaseException) -> str:
+    try:
+        return _message(error)
+    except Exception:
+        return "what was raised could not be looked at"
 
 
 def _cut(text: str) -> str:

@@ -249,7 +249,7 @@ fn list_table(functions: &[FunctionView]) -> Table {
     for function in functions {
         table.row([
             function.name.clone(),
-            function.status.clone(),
+            standing(function),
             function.version.map_or_else(|| "-".to_owned(), |version| split_version(function, version)),
             function.settings.as_ref().map_or_else(|| "-".to_owned(), |settings| settings.runtime_exact.clone()),
             function.instances.to_string(),
@@ -258,6 +258,11 @@ fn list_table(functions: &[FunctionView]) -> Table {
         ]);
     }
     table
+}
+
+/// Whether it can be called, and whether its background runs wait.
+fn standing(function: &FunctionView) -> String {
+    if function.paused { format!("{}, paused", function.status) } else { function.status.clone() }
 }
 
 /// The version of `live`, and of the one that takes a share of its calls: `3`, `3 + 10 % to 4`.
@@ -271,7 +276,7 @@ fn function_table(function: &FunctionView) -> Table {
     table.property("name", &function.name);
     table.property("id", &function.id);
     table.property("url", if serves(function) { &function.url } else { NO_HTTP });
-    table.property("status", &function.status);
+    table.property("status", standing(function));
     let split = function.aliases.get("live").and_then(|live| live.split);
     let split = split.map(|split| format!(" ({} % of the calls go to {})", split.percent, split.version));
     table.maybe("version", function.version.map(|version| format!("{version}{}", split.unwrap_or_default())));

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use faas_client::{CallMeta, InvokeRequest, LaterOptions, Reply};
+use faas_client::{CallMeta, ClientError, InvokeRequest, LaterOptions, Reply};
 use faas_devloop::local::{self, LocalArgs};
 use faas_devloop::local_data;
 use faas_source::location::or_here;
@@ -15,11 +16,16 @@ use faas_terminal::global_args::Format;
 use faas_terminal::output::Tone;
 use faas_terminal::session::Session;
 use faas_terminal::text;
-use faas_types::Span;
+use faas_types::{CauseClass, Span};
 use serde_json::{Value, json};
 
 use crate::ServerCommands;
+use crate::commands::run_output::advice;
 use crate::commands::watch;
+
+/// How often and how far apart a failed run's record is looked for.
+const LOOKS: u32 = 8;
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
 
 /// Call a function and print its answer
 ///
@@ -138,7 +144,10 @@ async fn call(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
         let accepted = session.client()?.invoke_later(&name, call, &options).await?;
         return watch::accepted_or_ended(&accepted, wait, session).await;
     }
-    let reply = session.client()?.invoke(&name, call).await?;
+    let reply = match session.client()?.invoke(&name, call).await {
+        Ok(reply) => reply,
+        Err(error) => return Err(explained(error, session).await),
+    };
     if session.out.format == Format::Table {
         print_reply(&reply, args.include, session)?;
     } else {
@@ -150,6 +159,35 @@ async fn call(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
         session.out.note(session.out.on_stderr(tone, summary));
     }
     Ok(if reply.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A failure of the function with what probably caused it, where that lies outside of its code: a refused connection, a
+/// limit, a package that is not there. The run's record says it as soon as it is kept, and to keys that may read runs.
+async fn explained(error: ClientError, session: &Session) -> anyhow::Error {
+    let ClientError::FunctionFailed { failure, .. } = &error else { return error.into() };
+    let Some(cause) = likely_cause(&failure.run_id, session).await else { return error.into() };
+    let mut failure = Failure::from(&error);
+    failure.details.push(text::visible(&format!("likely cause: {cause}")));
+    failure.into()
+}
+
+async fn likely_cause(run_id: &str, session: &Session) -> Option<String> {
+    let client = session.client().ok()?;
+    for _ in 0..LOOKS {
+        match client.run(run_id).await {
+            Ok(run) if run.error.is_some() => {
+                let error = run.error.as_ref()?;
+                let is_own = matches!(error.cause, CauseClass::UserError | CauseClass::BadInput);
+                return (!is_own).then(|| advice(&run, &error.advice));
+            }
+            // Records are kept a moment after the answer.
+            Ok(_) => {}
+            Err(ClientError::Api(problem)) if problem.status == 404 => {}
+            Err(_) => return None,
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    None
 }
 
 fn header(text: &str) -> Result<(String, String), Failure> {

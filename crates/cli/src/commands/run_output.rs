@@ -92,7 +92,7 @@ pub(crate) fn any_cold(run: &RunView) -> bool {
 }
 
 /// The advice with the names of this run in place of the general ones.
-fn advice(run: &RunView, advice: &str) -> String {
+pub(crate) fn advice(run: &RunView, advice: &str) -> String {
     advice.replace("faas runs logs RUN", &format!("faas runs logs {}", run.id)).replace("FUNCTION", &run.function)
 }
 

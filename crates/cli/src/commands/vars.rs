@@ -193,12 +193,16 @@ fn wanted(args: &SetArgs, words: &[String]) -> anyhow::Result<BTreeMap<String, S
     if let Some(path) = &args.file {
         vars.extend(EnvFile::read(&read_vars_file(path)?, &path.display().to_string())?.vars());
     }
-    for text in words {
+    for (at, text) in words.iter().enumerate() {
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key.to_owned(), value.to_owned()),
             None => {
-                let unset =
-                    |_| Failure::usage(format!("`{text}` has no value: write {text}=VALUE, or set it in this shell"));
+                let unset = |_| match words.get(at + 1).filter(|next| !next.contains('=')) {
+                    Some(value) => Failure::usage(format!("`{text}` has no value: did you mean {text}={value}?")),
+                    None => {
+                        Failure::usage(format!("`{text}` has no value: write {text}=VALUE, or set it in this shell"))
+                    }
+                };
                 (text.clone(), std::env::var(text).map_err(unset)?)
             }
         };

@@ -1,5 +1,7 @@
 //! From the end of an attempt to what the queue is told.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use faas_ports::{FollowUps, Lease, LogEntry, ReplyHead, RunOutcome};
 use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunEvent, RunRecord, Timestamp, cut, limits};
@@ -95,8 +97,8 @@ pub(crate) fn cancel(record: &mut RunRecord, now: Timestamp) {
     record.code = Some(Code::Cancelled);
     record.message = Some("the run was cancelled on request".to_owned());
     record.error = None;
-    record.due_at = None;
     end(record, RunEvent::Cancel, now);
+    record.due_at = None;
 }
 
 fn joined(lease: &Lease, record: Option<Box<RunRecord>>) -> Box<RunRecord> {
@@ -115,7 +117,15 @@ fn joined(lease: &Lease, record: Option<Box<RunRecord>>) -> Box<RunRecord> {
 fn end(record: &mut RunRecord, event: RunEvent, now: Timestamp) {
     advance(record, event, 1);
     record.finished_at = Some(now);
-    record.duration_us = u64::try_from(now.since(record.created_at).as_micros()).ok();
+    record.duration_us = u64::try_from(since_due(record, now).as_micros()).ok();
+}
+
+/// The time since a run's first attempt could begin: a delay that its caller wished is no part of its duration.
+fn since_due(record: &RunRecord, now: Timestamp) -> Duration {
+    match record.attempts.first() {
+        Some(first) => now.since(first.started_at) + Duration::from_micros(first.queue_us),
+        None => now.since(record.due_at.unwrap_or(record.created_at)),
+    }
 }
 
 fn advance(record: &mut RunRecord, event: RunEvent, attempts_max: u32) {

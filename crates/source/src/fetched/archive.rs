@@ -15,6 +15,7 @@ use tar::EntryType;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::zip_names::repeated;
 use crate::scratch::Scratch;
 
 /// Entries of an archive. It may hold what stays at home, so that there are more than a bundle takes.
@@ -150,9 +151,15 @@ impl Sink<'_> {
         Ok(())
     }
 
-    fn take_zip(&mut self, file: File) -> anyhow::Result<()> {
+    fn take_zip(&mut self, mut file: File) -> anyhow::Result<()> {
         const KIND: u32 = 0o170_000;
         const LINK: u32 = 0o120_000;
+        let list_start =
+            ZipArchive::new(BufReader::new(&file)).map_err(|error| damaged("zip", &error))?.central_directory_start();
+        if let Some(name) = repeated(&mut BufReader::new(&file), list_start).map_err(|error| damaged("zip", &error))? {
+            return Err(refused(&name, "is in the archive twice").into());
+        }
+        file.rewind()?;
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged("zip", &error))?;
         for index in 0..archive.len() {
             self.count()?;
@@ -190,6 +197,10 @@ impl Sink<'_> {
             return Err(refused(path, "is in the archive twice").into());
         }
         let target = self.root.join(path);
+        let mut above = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
+        if let Some(both) = above.find(|above| self.taken.contains(*above)).or(target.is_dir().then_some(path)) {
+            return Err(refused(both, "is a file and a directory at once").into());
+        }
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot unpack {}", visible(path)))?;
         }
@@ -416,8 +427,19 @@ mod tests {
         }
         let twice = tar_of(&[("x", EntryType::Regular, b"1"), ("x", EntryType::Regular, b"2")]);
         assert!(unpack(&twice).expect_err("twice").message.contains("twice"));
-        let both = tar_of(&[("x", EntryType::Regular, b"1"), ("x/y", EntryType::Regular, b"2")]);
-        assert!(unpack(&both).is_err());
+        // The library that writes zips refuses a name that it has written already.
+        let mut twice = zip_of(&[("main.py", "1"), ("mein.py", "2")]);
+        while let Some(at) = twice.windows(4).position(|bytes| bytes == b"mein") {
+            twice[at..at + 4].copy_from_slice(b"main");
+        }
+        let failure = unpack(&twice).expect_err("twice");
+        assert_eq!(failure.message, "main.py is in the archive twice");
+        let (file, below) = (("x", EntryType::Regular, &b"1"[..]), ("x/y", EntryType::Regular, &b"2"[..]));
+        for both in [[file, below], [below, file]] {
+            let failure = unpack(&tar_of(&both)).expect_err("both");
+            assert_eq!(failure.message, "x is a file and a directory at once");
+            assert_eq!(failure.code, Some(Code::DeploymentFailed));
+        }
         let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
         writer.add_symlink("x", "/etc/passwd", zip::write::SimpleFileOptions::default()).expect("begun");
         let failure = unpack(&writer.finish().expect("memory").into_inner()).expect_err("a link");
