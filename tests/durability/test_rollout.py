@@ -98,7 +98,7 @@ class Rollout:
 
     def kinds(self) -> list[str]:
         """What moved its aliases, newest first."""
-        return [row["kind"] for row in self.cli("fn", "deployments", self.name)["deployments"]]
+        return [row["kind"] for row in self.cli("fn", "deployments", self.name)["items"]]
 
     def live(self) -> dict[str, Any]:
         """Where `live` points."""
@@ -158,7 +158,7 @@ def test_no_request_fails_while_versions_change(rollout: Rollout) -> None:
             rollout.deploy()
             if turn % (DEPLOYS // ROLLBACKS) == 1:
                 back = rollout.cli("rollback", rollout.name)
-                assert back["rollback"] and back["version"] < rollout.latest
+                assert back["kind"] == "rollback" and back["version"] < rollout.latest
                 assert any("secrets" in line for line in back["not_reverted"])
         rollout.deploy(canary='[canary]\nsteps = [20, 60]\nevery = "1s"\nmin_calls = 20\n')
         until(lambda: rollout.live()["version"] == rollout.latest, "the canary has taken over", within=120)

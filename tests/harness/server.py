@@ -204,9 +204,11 @@ class Server:
         return sum(float(line.rpartition(" ")[2]) for line in own)
 
     def deploy(self, folder: Path, *args: str) -> Any:
-        """Deploys with the command line and returns the last event that it printed: the deployment and its upload."""
+        """Deploys with the command line and returns the deployment, with what it says of `upload` and `changes`."""
         printed = self.cli("deploy", folder, "-o", "ndjson", *args, timeout=180).ok().stdout
-        return json.loads(printed.splitlines()[-1])
+        events = [json.loads(line) for line in printed.splitlines()]
+        compared = next(event["data"] for event in events if event["data"].get("step") == "compared")
+        return events[-1]["data"] | {key: compared[key] for key in ("upload", "changes")}
 
     def log(self) -> str:
         """All that the server has logged."""

@@ -10,19 +10,19 @@ from typing import Any
 
 from blake3 import blake3
 from function_cloud_client import AuthenticatedClient
-from function_cloud_client.api.deployments import blobs_put, deployments_create, deployments_plan
+from function_cloud_client.api.deployments import blobs_check, blobs_put, functions_deploy
 from function_cloud_client.api.functions import functions_create, functions_get, functions_list
 from function_cloud_client.api.invoke import functions_invoke
 from function_cloud_client.api.triggers import triggers_list
 from function_cloud_client.models import (
     BundleFileBody,
+    CheckBlobs,
     CreateFunction,
     DeploymentView,
-    DeployPlan,
-    DeployPlanRequest,
     DeployRequest,
     DeployRequestManifest,
     FunctionList,
+    MissingBlobs,
     Problem,
     TriggerList,
     TriggerSettingsCron,
@@ -44,15 +44,15 @@ def main(endpoint: str, key: str, name: str) -> dict[str, Any]:
     client = AuthenticatedClient(endpoint, key, prefix="", auth_header_name="X-API-Key")
     digest = blake3(CODE).hexdigest()
     files = [BundleFileBody(path="main.py", size=len(CODE), digest=digest)]
-    plan = deployments_plan.sync(name, client=client, body=DeployPlanRequest(files=files))
-    assert isinstance(plan, DeployPlan), plan
+    plan = blobs_check.sync(client=client, body=CheckBlobs(files=files))
+    assert isinstance(plan, MissingBlobs), plan
     for missing in plan.missing:
         stored = blobs_put.sync_detailed(missing, client=client, body=File(payload=BytesIO(CODE)))
         assert stored.status_code == 204, stored
     manifest = DeployRequestManifest.from_dict(
         {"name": name, "triggers": [{"type": "cron", "name": "daily", "schedule": "@daily"}]}
     )
-    deployed = deployments_create.sync(name, client=client, body=DeployRequest(manifest=manifest, files=files))
+    deployed = functions_deploy.sync(name, client=client, body=DeployRequest(manifest=manifest, files=files))
     assert isinstance(deployed, DeploymentView), deployed
     found["version"] = deployed.version
     found["answer"] = json.loads(functions_invoke.sync_detailed(name, client=client, body={"x": 1}).content)

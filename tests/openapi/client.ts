@@ -35,7 +35,7 @@ const digest = bytesToHex(blake3(code));
 const file = { path: "main.py", size: code.length, digest };
 const id = { path: { function: name } };
 
-const plan = good(await api.POST("/api/v1/functions/{function}/deploy/plan", { params: id, body: { files: [file] } }));
+const plan = good(await api.POST("/api/v1/blobs/check", { body: { files: [file] } }));
 for (const missing of plan.missing) {
   const { response } = await api.PUT("/api/v1/blobs/{digest}", {
     params: { path: { digest: missing } },

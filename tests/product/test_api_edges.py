@@ -56,7 +56,8 @@ def test_what_a_route_does_not_have_is_refused(server: Server, echo: str) -> Non
     cron = {"type": "cron", "schedule": "@daily"}
     path = f"/api/v1/functions/{echo}/triggers"
     server.http.request("POST", path, json_body={"trigger": cron, "enabeld": False}).expect(422)
-    server.http.request("POST", "/api/v1/functions/!!nope/deploy/plan", json_body={"files": []}).expect(422)
+    body = {"manifest": {"name": "nope"}, "files": []}
+    server.http.request("POST", "/api/v1/functions/!!nope/deployments", json_body=body).expect(422)
     headers = {"x-run-delay": "10s", "x-run-max-age": "1s", "prefer": "respond-async"}
     problem = server.http.request("POST", f"/api/v1/functions/{echo}/invoke", json_body={}, headers=headers)
     assert "x-run-max-age" in problem.expect(400).json()["detail"]
@@ -95,23 +96,24 @@ def test_runs_and_logs_of_a_deleted_function_stay_reachable(server: Server, tmp_
 def test_histories_come_in_pages(server: Server, tmp_path: Path, name: str) -> None:
     for number in range(3):
         server.deploy(write_function(tmp_path / str(number), name, f"{ADD}\n# {number}\n"))
-    for rows, key in (("versions", "number"), ("deployments", "id")):
-        path = f"/api/v1/functions/{name}/{rows}"
+    forms = (("versions", "versions", "next", "number"), ("deployments", "items", "next_cursor", "id"))
+    for place, rows, more, key in forms:
+        path = f"/api/v1/functions/{name}/{place}"
         whole = [row[key] for row in server.http.get(path).expect(200).json()[rows]]
         seen, cursor = [], ""
         while True:
             page = server.http.get(f"{path}?limit=2{cursor}").expect(200).json()
             seen += [row[key] for row in page[rows]]
-            if page["next"] is None:
+            if page[more] is None:
                 break
-            cursor = f"&cursor={page['next']}"
+            cursor = f"&cursor={page[more]}"
         assert seen == whole and len(whole) == 3
     server.http.get(f"/api/v1/functions/{name}/versions?cursor=x").expect(400)
 
 
 def test_an_alias_that_points_there_already_makes_no_deployment(server: Server, echo: str) -> None:
     def moves() -> int:
-        return len(server.http.get(f"/api/v1/functions/{echo}/deployments").expect(200).json()["deployments"])
+        return len(server.http.get(f"/api/v1/functions/{echo}/deployments").expect(200).json()["items"])
 
     path, before = f"/api/v1/functions/{echo}/aliases/live", moves()
     server.http.request("PUT", path, json_body={"targets": [{"version": 1}]}).expect(200)
@@ -145,7 +147,7 @@ def test_what_is_made_has_a_place(server: Server, echo: str) -> None:
     files = server.http.get(f"{function}/versions/1/files").expect(200).json()["files"]
     deployed = server.http.request("POST", f"{function}/deploy", json_body={"manifest": manifest, "files": files})
     view = server.http.get(deployed.expect(201).headers["location"]).expect(200).json()
-    assert view["number"] == deployed.json()["version"]
+    assert view == deployed.json()
 
 
 def test_what_is_gone_is_not_deleted_again(server: Server, echo: str) -> None:

@@ -89,6 +89,8 @@ def test_retired_routes_are_gone(shared_server: Server, two: str) -> None:
         ("GET", "/callbacks/secret"),
         ("GET", f"/functions/{two}/canary"),
         ("GET", f"/functions/{two}/versions/1/diff/2"),
+        ("POST", f"/functions/{two}/deploy/plan"),
+        ("POST", "/layers/shared/plan"),
     ):
         problem = shared_server.http.request(method, V1 + path).expect(404).json()
         assert problem["reason"] == "route_not_found", (method, path)

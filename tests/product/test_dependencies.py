@@ -44,7 +44,7 @@ def test_packages_are_installed_and_shared(house: Server, index: PythonIndex, tm
     deployed = house.deploy(bring(tmp_path, "first", "greeting==1.0\n"))
     assert house.api.invoke("first").expect(200).json() == {"said": "hello 1"}
     packages = deployed["dependencies"]
-    assert packages["packages"] == 2 and packages["size"] > 0 and not packages["reused"]
+    assert packages["packages"] == 2 and packages["size_bytes"] > 0 and not packages["reused"]
     asked = len(index.requests)
     assert asked >= 4
     again = house.deploy(bring(tmp_path, "second", "# the same\ngreeting==1.0  # indeed\n"))["dependencies"]

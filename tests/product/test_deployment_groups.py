@@ -103,7 +103,7 @@ def test_a_rollback_says_what_it_cannot_move(server: Server, shop: Shop) -> None
     result = server.cli("rollback", "--group", second["id"]).ok()
     assert f"{shop.till} stays as it is: it was deleted since" in result.stderr
     assert server.api.function(shop.cart)["version"] == 1
-    server.cli("rollback", "--group", "dep_01JD2Z7Y5T0000000000000000").exits(4)
+    server.cli("rollback", "--group", "dgr_01JD2Z7Y5T0000000000000000").exits(4)
 
 
 def test_two_at_once_never_wait_for_each_other(server: Server, shop: Shop) -> None:
@@ -113,8 +113,14 @@ def test_two_at_once_never_wait_for_each_other(server: Server, shop: Shop) -> No
     quick = upload(server, {"main.py": code("quick")})
 
     def ask(names: list[str], which: list[dict[str, Any]]) -> Any:
-        functions = [{"manifest": {"name": name}, "files": which} for name in names]
-        return server.http.post("/api/v1/deployment-groups", {"functions": functions}, timeout=60)
+        body = {"functions": [{"manifest": {"name": name}, "files": which} for name in names]}
+        return server.http.request(
+            "POST",
+            "/api/v1/deployment-groups",
+            json_body=body,
+            headers={"Prefer": "wait=60"},
+            timeout=90,
+        )
 
     replies: list[Any] = []
 

@@ -275,7 +275,12 @@ def network(session: Session, desk: Path) -> None:
 
 def versions(session: Session, desk: Path) -> None:
     session.both("versions", "diff", "hello", "1", "2")
-    session.both("deployments", "list", "hello")
+    newest = session.both("deployments", "list", "hello")["items"][0]
+    session.both("deployments", "get", newest["id"])
+    session.run("deployments", "events", newest["id"])
+    slow = write_function(desk, "slow", f"import time\ntime.sleep(25)\n{ADD}")
+    begun = session.json("deploy", slow, "--detach")
+    assert session.json("deployments", "cancel", begun["id"])["state"] == "cancelled"
     session.json("aliases", "set", "hello", "staging", "1=50", "2=50")
     session.both("aliases", "list", "hello")
     session.json("aliases", "delete", "hello", "staging", "--yes")
@@ -283,8 +288,8 @@ def versions(session: Session, desk: Path) -> None:
         manifest.write("\n[canary]\n")
     for end in ("promote", "abort"):
         session.json("deploy", "hello")
-        session.both("canaries", "get", "hello")
-        session.json("canaries", end, "hello")
+        session.both("rollouts", "get", "hello")
+        session.json("rollouts", end, "hello")
 
 
 def runs_and_dead_letters(session: Session, desk: Path) -> None:

@@ -55,22 +55,15 @@ def bring(folder: Path, name: str, requirements: str, code: str = HANDLER) -> Pa
 def events(server: Server, name: str, requirements: str, code: str) -> Iterator[tuple[float, str, dict[str, Any]]]:
     """A deployment's events with the moment that each came at."""
     body = {"manifest": {"name": name}, "files": upload(server, {"main.py": code, "requirements.txt": requirements})}
+    begun = server.http.post(f"/api/v1/functions/{name}/deployments", body).expect(202)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-    headers = {
-        "Authorization": f"Bearer {server.key}",
-        "Accept": "text/event-stream",
-        "Content-Type": "application/json",
-    }
-    connection.request("POST", f"/api/v1/functions/{name}/deployments", json.dumps(body), headers)
+    headers = {"Authorization": f"Bearer {server.key}", "Accept": "application/x-ndjson"}
+    connection.request("GET", begun.headers["location"] + "/events", headers=headers)
     reply = connection.getresponse()
-    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/event-stream")
-    kind = ""
-    for raw in reply:
-        line = raw.decode().rstrip("\n")
-        if line.startswith("event: "):
-            kind = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield time.monotonic(), kind, json.loads(line.removeprefix("data: "))
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "application/x-ndjson")
+    for line in reply:
+        event = json.loads(line)
+        yield time.monotonic(), event["type"], event["data"]
     connection.close()
 
 
@@ -99,19 +92,19 @@ def test_lines_are_shown_and_kept(house: Server, tmp_path: Path) -> None:
 def test_lines_come_while_the_installer_runs(house: Server) -> None:
     came = list(events(house, "live", "slow==1.0\n# live\n", "def handler():\n    return 1\n"))
     steps = [data["step"] for _, kind, data in came if kind == "step"]
-    assert steps[0] == "installing" and steps[-1] == "checking"
-    assert [kind for _, kind, _ in came][-1] == "deployed"
+    assert steps[0] == "installing" and steps[-1] == "loading"
+    assert [kind for _, kind, _ in came][-1] == "end"
     assert came[-1][2]["version"] == 1
-    first = next(at for at, _, data in came if data.get("step") == "line")
+    first = next(at for at, kind, _ in came if kind == "log")
     assert came[-1][0] - first > 3, "the first line came long before the end"
 
 
 def test_a_failure_is_the_last_event(house: Server) -> None:
     came = list(events(house, "failing", "no-such-thing==1.0\n", "def handler():\n    return 1\n"))
     _, kind, problem = came[-1]
-    assert (kind, problem["code"], problem["status"]) == ("failed", "FN_005", 422)
+    assert (kind, problem["code"], problem["status"]) == ("error", "FN_005", 422)
     assert problem["request_id"]
-    assert any("no-such-thing" in data.get("message", "") for _, kind, data in came if kind == "step")
+    assert any("no-such-thing" in data["message"] for _, kind, data in came if kind == "log")
     house.http.get("/api/v1/functions/failing").expect(404)
 
 
@@ -143,12 +136,11 @@ def test_who_waits_is_told_for_what(house: Server, tmp_path: Path) -> None:
 
 def test_a_reader_that_does_not_read_holds_up_nothing(house: Server) -> None:
     files = upload(house, {"main.py": "def handler():\n    return 1\n", "requirements.txt": "slow>=1.0\n"})
-    body = json.dumps({"manifest": {"name": "deaf"}, "files": files}).encode()
+    begun = house.http.post("/api/v1/functions/deaf/deployments", {"manifest": {"name": "deaf"}, "files": files})
+    path = begun.expect(202).headers["location"] + "/events"
     with socket.create_connection(("127.0.0.1", house.port)) as deaf:
-        head = f"POST /api/v1/functions/deaf/deployments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.key}\r\n"
-        head += f"Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        deaf.sendall(head.encode() + body)
-        time.sleep(1)
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.key}\r\n"
+        deaf.sendall(f"{head}Accept: text/event-stream\r\n\r\n".encode())
     until(lambda: house.http.get("/api/v1/functions/deaf").status == 200, "it is deployed all the same", within=60)
 
 
@@ -156,6 +148,6 @@ def test_programs_get_events_and_one_document(house: Server, tmp_path: Path) -> 
     folder = bring(tmp_path, "programs", "greeting>=1\n")
     result = house.cli("deploy", folder, "-o", "ndjson", timeout=180).ok()
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    building = [row["build"]["step"] for row in rows if row["event"] == "building"]
-    assert building[0] == "installing" and "line" in building
-    assert rows[-1]["event"] == "switched"
+    steps = [row["data"]["step"] for row in rows if row["type"] == "step"]
+    assert "installing" in steps and any(row["type"] == "log" for row in rows)
+    assert rows[-1]["type"] == "end"

@@ -92,7 +92,7 @@ def test_what_the_operator_blocks_is_refused(
 
 
 def test_a_blocked_file_is_refused_before_it_is_uploaded(strict: Server, name: str) -> None:
-    reply = strict.http.post(f"/api/v1/functions/{name}/deploy/plan", {"files": [file_body("a.pem", b"never sent")]})
+    reply = strict.http.post("/api/v1/blobs/check", {"files": [file_body("a.pem", b"never sent")]})
     assert reply.expect(422).json()["code"] == "FN_028"
 
 

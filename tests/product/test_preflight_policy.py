@@ -61,7 +61,7 @@ def test_a_project_adds_its_rules_to_the_operators(strict: Server, tmp_path: Pat
         for said in (report["problems"][0], here, there["detail"]):
             assert words in said, "both sides give the same answer"
     plan = {"files": [file_body("x.md", b"never sent")]}
-    refused = strict.http.post("/api/v1/functions/policy/deploy/plan", plan).expect(422).json()
+    refused = strict.http.post("/api/v1/blobs/check", plan).expect(422).json()
     assert "this project takes no files" in refused["detail"]
     away = strict.cli("validate", folder, env={"FAAS_ENDPOINT": "http://127.0.0.1:1"})
     assert away.ok().code == 0, "without the server the built-in rules are checked"

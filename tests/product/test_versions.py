@@ -92,8 +92,8 @@ def test_a_rollback_says_what_it_leaves(server: Server, two: str) -> None:
     for word in ("secrets", "triggers", "accepted before", "data"):
         assert word in result.stderr
     assert server.api.invoke(two).json() == {"result": 1}
-    moves = server.cli("fn", "deployments", two, "-o", "json").ok().json()["deployments"]
-    assert [(row["kind"], row["from"], row["to"]) for row in moves] == [
+    moves = server.cli("fn", "deployments", two, "-o", "json").ok().json()["items"]
+    assert [(row["kind"], row["from"], row["version"]) for row in moves] == [
         ("rollback", 2, 1),
         ("deploy", 1, 2),
         ("deploy", None, 1),
@@ -110,7 +110,7 @@ def test_every_move_names_who_made_it(server: Server, two: str) -> None:
     server.cli("rollback", two).ok()
     server.http.request("PUT", f"/api/v1/functions/{two}", json_body={"version": 2}, key=key["key"]).expect(200)
     server.http.request("DELETE", f"/api/v1/functions/{two}/aliases/staging", key=key["key"]).expect(204)
-    rows = server.http.get(f"/api/v1/functions/{two}/deployments").expect(200).json()["deployments"]
+    rows = server.http.get(f"/api/v1/functions/{two}/deployments").expect(200).json()["items"]
     made = [(row["kind"], row["alias"], row["by"]["name"]) for row in rows]
     assert made == [
         ("remove", "staging", f"{two}-ci"),

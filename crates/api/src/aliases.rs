@@ -8,6 +8,7 @@ use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::state::ApiState;
+use crate::stream::StreamRequest;
 use crate::views::policy_view;
 
 /// Lists the aliases of a function by name, previews among them.
@@ -134,11 +135,12 @@ pub(crate) async fn promote_canary(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    request: StreamRequest,
     Json(body): Json<EndRollout>,
 ) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.promote_canary(&entry, body.note, mover(&caller)).await?;
-    Ok(Json(state.deployment_view(&deployed)))
+    Ok(Json(state.deployment_view(caller.project, &deployed.deployment, &request.id).await?))
 }
 
 /// Gives the version that is on its way to `live` no more calls.
@@ -152,11 +154,12 @@ pub(crate) async fn abort_canary(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    request: StreamRequest,
     Json(body): Json<EndRollout>,
 ) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.abort_canary(&entry, body.note, mover(&caller)).await?;
-    Ok(Json(state.deployment_view(&deployed)))
+    Ok(Json(state.deployment_view(caller.project, &deployed.deployment, &request.id).await?))
 }
 
 pub(crate) fn alias_name(text: &str) -> Result<AliasName, Fault> {

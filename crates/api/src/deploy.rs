@@ -1,88 +1,76 @@
-//! `/api/v1/functions/{function}/deployments`, `/rollback` and `/api/v1/blobs`.
+//! Asking for a deployment, and going back: `/api/v1/functions/{function}/deployments` and `/rollback`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use faas_config::Manifest;
-use faas_engine::{Caller, NewDeployment, Plan, PlanSubject, ProgressReceiver, Target};
-use faas_proto::rest::{
-    BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, FunctionToDeploy,
-    Problem, RollbackRequest,
-};
-use faas_types::{Bundle, BundleFile, Digest, Fault, FunctionName, Reason, Span, limits};
-use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
+use faas_engine::{AcceptOptions, Caller, NewDeployment, Target};
+use faas_proto::rest::{DeployRequest, DeploymentView, FunctionToDeploy, Problem, RollbackRequest};
+use faas_types::{Fault, FunctionName, Reason, Span, limits};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, RequestId};
 use http::StatusCode;
+use http::header::LOCATION;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::aliases::{alias_name, mover};
-use crate::deploy_stream::Wanted;
+use crate::blobs::bundle;
 use crate::functions::function_name;
 use crate::state::ApiState;
+use crate::stream::StreamRequest;
+use crate::wait::Wait;
 
-/// Tells which files of a coming deployment must be uploaded.
-#[utoipa::path(post, path = "/api/v1/functions/{function}/deploy/plan", operation_id = "deployments.plan", tag = "deployments", params(("function" = String, Path, description = "the function's name")),
-    request_body = DeployPlanRequest, responses(
-    (status = 200, body = DeployPlan),
-    (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn plan_deployment(
-    State(state): State<ApiState>,
-    Authorized(caller): Authorized,
-    PathParams(id): PathParams<String>,
-    Json(body): Json<DeployPlanRequest>,
-) -> Result<Json<DeployPlan>, HandlerError> {
-    let subject = PlanSubject::Function(name_of(&state, &caller, &id)?);
-    Ok(Json(plan_view(&state.engine.uploads.plan(caller.project, &subject, &bundle(body.files)?).await?)))
-}
-
-/// Stores one file's bytes under their digest.
-#[utoipa::path(put, path = "/api/v1/blobs/{digest}", operation_id = "blobs.put", tag = "deployments",
-    params(("digest" = String, Path, description = "BLAKE3 of the body, 64 lowercase hexadecimal characters")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
-    (status = 204, description = "stored"),
-    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn put_blob(
-    State(state): State<ApiState>,
-    Authorized(_): Authorized,
-    PathParams(digest): PathParams<String>,
-    request: Request<Body>,
-) -> Result<StatusCode, HandlerError> {
-    let wanted = parse_digest(&digest)?;
-    let (parts, body) = request.into_parts();
-    let bytes = read_body(&parts.headers, body, limits::BUNDLE_FILE_MAX).await?;
-    let stored = state.engine.uploads.put(bytes, wanted).await;
-    stored.map(|()| StatusCode::NO_CONTENT).map_err(HandlerError)
+/// How a deployment is carried out.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Rehearsal {
+    /// Do all but the move: files are sealed and searched, packages installed, the entrypoint loaded.
+    pub(crate) dry_run: Option<bool>,
 }
 
 /// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves its alias to it.
 ///
-/// A version with a canary policy takes over from a live one step by step. Who accepts `text/event-stream` gets 200 and events
-/// instead: `step` for what happens on the way, then `deployed` with what 201 has, or `failed` with a problem.
-#[utoipa::path(post, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.create", tag = "deployments", params(("function" = String, Path, description = "name, or id of an existing function")),
+/// The answer is 202 and the deployment, which goes on by itself: follow it at `…/events`, or ask for it again. With `Prefer: wait=60` the answer
+/// waits so long for the end: 201 when it has succeeded, its problem when it has failed. A version with a canary policy takes over from a live
+/// one step by step.
+#[utoipa::path(post, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.create", tag = "deployments",
+    params(("function" = String, Path, description = "name, or id of an existing function"), Rehearsal,
+        ("Prefer" = Option<String>, Header, description = "`wait=60` waits so many seconds for the end")),
     request_body = DeployRequest, responses(
-    (status = 200, body = DeployEvent, content_type = "text/event-stream"),
-    (status = 201, body = DeploymentView, headers(("Location" = String, description = "the path of the version"))),
+    (status = 201, description = "it has succeeded while the answer waited", body = DeploymentView, headers(("Location" = String, description = "the path of the deployment"))),
+    (status = 202, description = "it is under way", body = DeploymentView, headers(("Location" = String, description = "the path of the deployment"))),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "another deployment is under way, or the alias is of another kind", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "the manifest is wrong or the version does not load", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "too many functions or aliases", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "the manifest is wrong, a file was not uploaded, or the version does not load", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions or aliases, or too many deployments wait", body = Problem, content_type = "application/problem+json"),
     (status = 504, description = "the version did not load in time", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn deploy_function(
+pub(crate) async fn create_deployment(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    wanted: Wanted,
+    QueryParams(query): QueryParams<Rehearsal>,
+    wait: Wait,
+    request: StreamRequest,
     Json(body): Json<DeployRequest>,
+) -> Result<Response, HandlerError> {
+    submit(state, caller, (id, body, query), (wait, request.id)).await
+}
+
+/// Accepts a deployment, and waits for its end as long as is wanted.
+pub(crate) async fn submit(
+    state: ApiState,
+    caller: Arc<Caller>,
+    (id, body, query): (String, DeployRequest, Rehearsal),
+    (wait, request): (Wait, RequestId),
 ) -> Result<Response, HandlerError> {
     let name = name_of(&state, &caller, &id)?;
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
-    let mut receiver = ProgressReceiver::new();
     let function = FunctionToDeploy { manifest: body.manifest, origins: body.origins, files: body.files };
-    let deployment = new_deployment("/manifest", function, body.note, &caller, &mut receiver)?;
+    let deployment = new_deployment("/manifest", function, body.note, &caller)?;
     if deployment.name != name {
         return Err(HandlerError(Fault::of_field(format!(
             "name: the manifest is of `{}`, the path of `{name}`",
@@ -90,11 +78,27 @@ pub(crate) async fn deploy_function(
         ))));
     }
     let deployment = NewDeployment { target, ..deployment };
-    let engine = state.engine.clone();
-    let deploying = async move { engine.deployments.deploy(caller.project, deployment).await };
-    let location =
-        |view: &DeploymentView| Some(format!("/api/v1/functions/{}/versions/{}", view.function, view.version));
-    wanted.answer(receiver, deploying, move |deployed| state.deployment_view(deployed), location).await
+    let project = caller.project;
+    let deployments = &state.engine.deployments;
+    let accepted = deployments.accept(project, deployment, options(&query, &request)).await?;
+    let has_ended = match wait.for_end(accepted.ended()).await {
+        Some(ended) => ended.map(|_| true)?,
+        None => false,
+    };
+    let view = state.deployment_view(project, &deployments.find(project, accepted.id).await?, &request).await?;
+    Ok(wait.applied(answer(has_ended, format!("/api/v1/deployments/{}", accepted.id), view)))
+}
+
+/// What was accepted: 201 once it has succeeded, 202 while it goes on.
+pub(crate) fn answer<T: serde::Serialize>(has_ended: bool, location: String, view: T) -> Response {
+    if has_ended {
+        return Created(location, view).into_response();
+    }
+    (StatusCode::ACCEPTED, [(LOCATION, location)], Json(view)).into_response()
+}
+
+pub(crate) fn options(query: &Rehearsal, request: &RequestId) -> AcceptOptions {
+    AcceptOptions { dry_run: query.dry_run.unwrap_or(false), request_id: Some(request.as_str().to_owned()) }
 }
 
 /// Moves `live` back to an earlier version, or ends a canary that is under way.
@@ -108,11 +112,12 @@ pub(crate) async fn rollback_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    request: StreamRequest,
     Json(body): Json<RollbackRequest>,
 ) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.rollback(&entry, body.version, body.note, mover(&caller)).await?;
-    Ok(Json(state.deployment_view(&deployed)))
+    Ok(Json(state.deployment_view(caller.project, &deployed.deployment, &request.id).await?))
 }
 
 /// The function that a deployment's path names: by name, also one that is to be made, or by id.
@@ -144,14 +149,12 @@ fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<T
     }
 }
 
-/// What a manifest and its files ask for: a version for `live`, with its progress events sent to the receiver. `place`
-/// points to the manifest in the body.
+/// What a manifest and its files ask for: a version for `live`. `place` points to the manifest in the body.
 pub(crate) fn new_deployment(
     place: &str,
     FunctionToDeploy { manifest, origins, files }: FunctionToDeploy,
     note: Option<String>,
     caller: &Caller,
-    receiver: &mut ProgressReceiver,
 ) -> Result<NewDeployment, Fault> {
     let invalid = |errors: faas_config::ManifestErrors| errors.fault(Reason::InvalidManifest, place);
     let mut manifest = Manifest::from_json(manifest).map_err(invalid)?;
@@ -161,27 +164,7 @@ pub(crate) fn new_deployment(
     let declaration = manifest.declaration();
     let allowed_secrets = std::mem::take(&mut manifest.allowed_secrets);
     let (name, settings) = manifest.resolve()?;
-    let (author, progress) = (Some(caller.author()), receiver.sender_for(&name));
+    let author = Some(caller.author());
     let new = NewDeployment::new(name, settings, bundle(files)?);
-    Ok(NewDeployment { author, allowed_secrets, declaration, note, progress, ..new })
-}
-
-pub(crate) fn plan_view(plan: &Plan) -> DeployPlan {
-    DeployPlan {
-        missing: plan.missing.iter().map(ToString::to_string).collect(),
-        bytes_total: plan.bytes_total,
-        bytes_missing: plan.bytes_missing,
-    }
-}
-
-pub(crate) fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {
-    let file = |file: BundleFileBody| {
-        let digest = parse_digest(&file.digest)?;
-        Ok(BundleFile { path: file.path, digest, size: file.size, executable: file.executable })
-    };
-    Ok(Bundle { files: files.into_iter().map(file).collect::<Result<_, Fault>>()? })
-}
-
-fn parse_digest(text: &str) -> Result<Digest, Fault> {
-    text.parse().map_err(|error| Fault::of_field(format!("digest: {error}")))
+    Ok(NewDeployment { author, allowed_secrets, declaration, note, ..new })
 }

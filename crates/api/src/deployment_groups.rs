@@ -1,45 +1,141 @@
-//! `/api/v1/deployment-groups`: deployment groups.
+//! `/api/v1/deployment-groups`: functions that are deployed in one commit.
 
 use axum::extract::State;
 use axum::response::Response;
-use faas_engine::ProgressReceiver;
-use faas_proto::rest::{DeployEvent, DeployGroupRequest, DeploymentGroupView, Problem, RollbackGroupRequest};
-use faas_types::{DeploymentId, Fault, Reason};
-use faas_web::{Authorized, HandlerError, Json, PathParams};
+use faas_proto::rest::{
+    DeployGroupRequest, DeploymentEventList, DeploymentGroupList, DeploymentGroupView, Problem, RollbackGroupRequest,
+    StreamEvent,
+};
+use faas_types::{DeploymentGroup, DeploymentGroupId, Fault, ProjectId, Reason};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 
 use crate::aliases::mover;
-use crate::deploy::new_deployment;
-use crate::deploy_stream::Wanted;
+use crate::deploy::{Rehearsal, answer, new_deployment, options};
+use crate::deployments::{Ended, Ending, EventRows, Rows, json};
+use crate::page;
 use crate::state::ApiState;
+use crate::stream::StreamRequest;
+use crate::wait::Wait;
 
 /// Deploys a group of functions: every version is sealed and loaded in a sandbox, then one commit moves `live` of all.
 ///
-/// Who accepts `text/event-stream` gets events, as of a single function.
-#[utoipa::path(post, path = "/api/v1/deployment-groups", operation_id = "deploymentGroups.create", tag = "deployments", request_body = DeployGroupRequest, responses(
-    (status = 200, body = DeployEvent, content_type = "text/event-stream"),
-    (status = 201, body = DeploymentGroupView),
+/// The answer is 202 and the group, which goes on by itself, as a deployment of one function does.
+#[utoipa::path(post, path = "/api/v1/deployment-groups", operation_id = "deploymentGroups.create", tag = "deployments",
+    params(Rehearsal, ("Prefer" = Option<String>, Header, description = "`wait=60` waits so many seconds for the end")),
+    request_body = DeployGroupRequest, responses(
+    (status = 201, description = "it has succeeded while the answer waited", body = DeploymentGroupView, headers(("Location" = String, description = "the path of the group"))),
+    (status = 202, description = "it is under way", body = DeploymentGroupView, headers(("Location" = String, description = "the path of the group"))),
     (status = 409, description = "another deployment of one of them is under way", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "a manifest is wrong or a version does not load; none has moved", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions, or too many deployments wait", body = Problem, content_type = "application/problem+json"),
     (status = 504, description = "a version did not load in time", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn deploy_group(
+pub(crate) async fn create_group(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-    wanted: Wanted,
+    QueryParams(query): QueryParams<Rehearsal>,
+    wait: Wait,
+    request: StreamRequest,
     Json(body): Json<DeployGroupRequest>,
 ) -> Result<Response, HandlerError> {
     let DeployGroupRequest { functions, note } = body;
-    let mut receiver = ProgressReceiver::new();
     let new = |(index, function)| {
         let place = format!("/functions/{index}/manifest");
-        new_deployment(&place, function, note.clone(), &caller, &mut receiver)
+        new_deployment(&place, function, note.clone(), &caller)
     };
     let news = functions.into_iter().enumerate().map(new).collect::<Result<Vec<_>, Fault>>()?;
-    let engine = state.engine.clone();
-    let deploying = async move { engine.deployments.deploy_group(caller.project, news).await };
-    wanted.answer(receiver, deploying, move |deployed| state.group_view(deployed), |_| None).await
+    let (project, deployments) = (caller.project, &state.engine.deployments);
+    let accepted = deployments.accept_group(project, news, options(&query, &request.id)).await?;
+    let has_ended = match wait.for_end(accepted.ended()).await {
+        Some(ended) => ended.map(|_| true)?,
+        None => false,
+    };
+    let group = deployments.find_group(project, accepted.id).await?;
+    let view = state.group_view(project, &group, &request.id).await?;
+    Ok(wait.applied(answer(has_ended, format!("/api/v1/deployment-groups/{}", accepted.id), view)))
+}
+
+/// Lists the deployment groups, newest first.
+#[utoipa::path(get, path = "/api/v1/deployment-groups", operation_id = "deploymentGroups.list", tag = "deployments", params(Rows), responses(
+    (status = 200, body = DeploymentGroupList),
+))]
+pub(crate) async fn list_groups(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(rows): QueryParams<Rows>,
+    request: StreamRequest,
+) -> Result<Json<DeploymentGroupList>, HandlerError> {
+    let before: Option<DeploymentGroupId> = page::parsed("cursor", rows.cursor.as_deref())?;
+    let states = rows.states()?;
+    let limit = page::limit(rows.limit)? as usize;
+    let all = state.engine.deployments.list_groups(caller.project).await?;
+    let older = all.into_iter().rev().filter(|one| before.is_none_or(|before| one.id < before));
+    let mut found = older.filter(|one| states.is_empty() || states.contains(one.state.as_str()));
+    let wanted: Vec<DeploymentGroup> = found.by_ref().take(limit).collect();
+    let next_cursor = found.next().and_then(|_| wanted.last().map(|last| last.id.to_string()));
+    let mut items = Vec::with_capacity(wanted.len());
+    for group in &wanted {
+        items.push(state.group_view(caller.project, group, &request.id).await?);
+    }
+    Ok(Json(DeploymentGroupList { items, next_cursor }))
+}
+
+/// Shows a deployment group.
+#[utoipa::path(get, path = "/api/v1/deployment-groups/{group}", operation_id = "deploymentGroups.get", tag = "deployments", params(("group" = String, Path, description = "the group's id")), responses(
+    (status = 200, body = DeploymentGroupView),
+    (status = 404, description = "no such group", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_group(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    request: StreamRequest,
+) -> Result<Json<DeploymentGroupView>, HandlerError> {
+    let group = state.engine.deployments.find_group(caller.project, group_id(&id)?).await?;
+    Ok(Json(state.group_view(caller.project, &group, &request.id).await?))
+}
+
+/// Shows what happens in the deployments of a group: a page, or a stream that goes on until its end.
+///
+/// Events are kept as long as the group is. `end` has the group as its data, `error` the problem.
+#[utoipa::path(get, path = "/api/v1/deployment-groups/{group}/events", operation_id = "deploymentGroups.listEvents", tag = "deployments",
+    params(("group" = String, Path, description = "the group's id"), EventRows,
+        ("Last-Event-ID" = Option<String>, Header, description = "only what comes after this event")),
+    responses(
+    (status = 200, content((DeploymentEventList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
+    (status = 404, description = "no such group", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn group_events(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    QueryParams(rows): QueryParams<EventRows>,
+    request: StreamRequest,
+) -> Result<Response, HandlerError> {
+    let (project, id) = (caller.project, group_id(&id)?);
+    let deployments = &state.engine.deployments;
+    deployments.find_group(project, id).await?;
+    let tail = deployments.group_events(project, id, rows.after(&request)?).await?;
+    let (engine_state, request_id) = (state, request.id.clone());
+    let ending: Ending = Box::pin(async move { ending_of(&engine_state, project, id, &request_id).await });
+    rows.answer(&request, tail, ending).await
+}
+
+/// Cancels a group that has not been committed: nothing has changed then.
+#[utoipa::path(post, path = "/api/v1/deployment-groups/{group}/cancel", operation_id = "deploymentGroups.cancel", tag = "deployments", params(("group" = String, Path, description = "the group's id")), responses(
+    (status = 200, body = DeploymentGroupView),
+    (status = 404, description = "no such group", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "it has ended, or is being committed", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn cancel_group(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    request: StreamRequest,
+) -> Result<Json<DeploymentGroupView>, HandlerError> {
+    let group = state.engine.deployments.cancel_group(caller.project, group_id(&id)?, mover(&caller)).await?;
+    Ok(Json(state.group_view(caller.project, &group, &request.id).await?))
 }
 
 /// Moves every function of a deployment group back to where it was before, in one commit.
@@ -53,10 +149,30 @@ pub(crate) async fn rollback_group(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    request: StreamRequest,
     Json(body): Json<RollbackGroupRequest>,
 ) -> Result<Json<DeploymentGroupView>, HandlerError> {
-    let id: DeploymentId =
-        id.parse().map_err(|error| Fault::new(Reason::DeploymentGroupNotFound, format!("{error}")))?;
-    let deployed = state.engine.deployments.rollback_group(caller.project, id, body.note, mover(&caller)).await?;
-    Ok(Json(state.group_view(&deployed)))
+    let (project, deployments) = (caller.project, &state.engine.deployments);
+    let back = deployments.rollback_group(project, group_id(&id)?, body.note, mover(&caller)).await?;
+    let group = deployments.find_group(project, back.id).await?;
+    Ok(Json(state.group_view(project, &group, &request.id).await?))
+}
+
+async fn ending_of(state: &ApiState, project: ProjectId, id: DeploymentGroupId, request: &RequestId) -> Ended {
+    let view = match state.engine.deployments.find_group(project, id).await {
+        Ok(group) => state.group_view(project, &group, request).await,
+        Err(fault) => Err(fault),
+    };
+    match view {
+        Ok(DeploymentGroupView { problem: Some(problem), finished_at, .. }) => Ended::with(finished_at, &problem),
+        Ok(view) => Ended { kind: StreamEvent::END, at: view.finished_at.clone(), data: json(&view) },
+        Err(fault) => Ended::with(None, &problem(&fault, request, None)),
+    }
+}
+
+fn group_id(text: &str) -> Result<DeploymentGroupId, Fault> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(80).collect();
+        Fault::new(Reason::DeploymentGroupNotFound, format!("no deployment group `{shown}`"))
+    })
 }

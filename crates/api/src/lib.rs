@@ -1,14 +1,16 @@
 //! Control plane: REST and its OpenAPI document.
 
 mod aliases;
+mod blobs;
 mod cache;
 mod callbacks;
 mod collect;
 mod compression;
 mod dead_letters;
 mod deploy;
-mod deploy_stream;
 mod deployment_groups;
+mod deployment_views;
+mod deployments;
 mod docs_pages;
 mod error_pages;
 mod events;
@@ -44,6 +46,7 @@ mod vars;
 mod version_files;
 mod versions;
 mod views;
+mod wait;
 
 pub use git::{GitRemote, GitSettings};
 pub use openapi::document;

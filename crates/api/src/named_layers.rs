@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer, PlanSubject};
+use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer};
 use faas_languages::Language;
 use faas_preflight::AllowedSecret;
 use faas_proto::rest::{
-    AuthorView, DeployPlan, DeployPlanRequest, LayerList, LayerVersionList, LayerVersionView, LayerView, Problem,
-    PublishLayer, RemovedLayer,
+    AuthorView, LayerList, LayerVersionList, LayerVersionView, LayerView, Problem, PublishLayer, RemovedLayer,
 };
 use faas_types::{Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
 use faas_web::{Authorized, Created, HandlerError, Json, PathParams};
 
-use crate::deploy::{bundle, plan_view};
+use crate::blobs::bundle;
 use crate::state::ApiState;
 
 /// Heavy things that a list names of each layer.
@@ -77,19 +76,6 @@ pub(crate) async fn get_layer_version(
 ) -> Result<Json<LayerVersionView>, HandlerError> {
     let layer = layer_ref(&name, &version)?;
     Ok(Json(version_view(state.engine.layers.get_version(caller.project, &layer).await?)))
-}
-
-/// Tells which files of a coming version must be uploaded.
-#[utoipa::path(post, path = "/api/v1/layers/{layer}/plan", operation_id = "layers.plan", tag = "layers", params(("layer" = String, Path, description = "the layer's name")),
-    request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
-pub(crate) async fn plan_layer(
-    State(state): State<ApiState>,
-    Authorized(caller): Authorized,
-    PathParams(name): PathParams<String>,
-    Json(body): Json<DeployPlanRequest>,
-) -> Result<Json<DeployPlan>, HandlerError> {
-    let subject = PlanSubject::Layer(layer_name(&name)?);
-    Ok(Json(plan_view(&state.engine.uploads.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
 
 /// Publishes a version of a named layer from uploaded files, and gives it the next number. It never changes.

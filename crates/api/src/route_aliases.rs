@@ -2,36 +2,39 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use faas_proto::rest::{DeployEvent, DeployRequest, DeploymentView, Problem, SetVars, VarList};
+use faas_proto::rest::{DeployRequest, DeploymentView, Problem, SetVars, VarList};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 
-use crate::deploy::deploy_function;
-use crate::deploy_stream::Wanted;
+use crate::deploy::{Rehearsal, submit};
 use crate::secrets::OfStage;
 use crate::state::ApiState;
+use crate::stream::StreamRequest;
 use crate::vars::{delete_var, list_vars, set_vars};
+use crate::wait::Wait;
 
-/// Deploys a version: an alias of `POST /api/v1/functions/{function}/deployments`.
-#[utoipa::path(post, path = "/api/v1/functions/{function}/deploy", operation_id = "functions.deploy", tag = "deployments", params(("function" = String, Path, description = "name, or id of an existing function")),
+/// Deploys a version and waits for the end: an alias of `POST /api/v1/functions/{function}/deployments` with the longest `Prefer: wait`.
+#[utoipa::path(post, path = "/api/v1/functions/{function}/deploy", operation_id = "functions.deploy", tag = "deployments",
+    params(("function" = String, Path, description = "name, or id of an existing function"), Rehearsal),
     request_body = DeployRequest, responses(
-    (status = 200, body = DeployEvent, content_type = "text/event-stream"),
-    (status = 201, body = DeploymentView, headers(("Location" = String, description = "the path of the version"))),
+    (status = 201, body = DeploymentView, headers(("Location" = String, description = "the path of the deployment"))),
+    (status = 202, description = "it takes longer than the server waits", body = DeploymentView, headers(("Location" = String, description = "the path of the deployment"))),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "another deployment is under way, or the alias is of another kind", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "the manifest is wrong or the version does not load", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "too many functions or aliases", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "the manifest is wrong, a file was not uploaded, or the version does not load", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions or aliases, or too many deployments wait", body = Problem, content_type = "application/problem+json"),
     (status = 504, description = "the version did not load in time", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn deploy(
-    state: State<ApiState>,
-    caller: Authorized,
-    function: PathParams<String>,
-    wanted: Wanted,
-    body: Json<DeployRequest>,
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    QueryParams(query): QueryParams<Rehearsal>,
+    request: StreamRequest,
+    Json(body): Json<DeployRequest>,
 ) -> Result<Response, HandlerError> {
-    deploy_function(state, caller, function, wanted, body).await
+    submit(state, caller, (id, body, query), (Wait::LONGEST, request.id)).await
 }
 
 /// Lists the vars of a function: an alias of `GET /api/v1/functions/{function}/vars`.

@@ -7,9 +7,9 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    aliases, cache, callbacks, collect, dead_letters, deploy, deployment_groups, error_pages, events, functions,
-    health, invocations, invoke, keys, layers, logs, metrics, named_layers, network, preflight, replays, retention,
-    route_aliases, runs, secrets, topics, triggers, vars, version_files, versions,
+    aliases, blobs, cache, callbacks, collect, dead_letters, deploy, deployment_groups, deployments, error_pages,
+    events, functions, health, invocations, invoke, keys, layers, logs, metrics, named_layers, network, preflight,
+    replays, retention, route_aliases, runs, secrets, topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the OpenAPI document.
@@ -29,7 +29,10 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(FunctionsRead), routes!(versions::list_versions))
         .add(Key(FunctionsRead), routes!(versions::get_version))
         .add(Key(FunctionsRead), routes!(versions::diff_versions))
-        .add(Key(FunctionsRead), routes!(versions::list_deployments))
+        .add(Key(FunctionsRead), routes!(deployments::list_deployments))
+        .add(OfFunctions(FunctionsRead), routes!(deployments::get_deployment))
+        .add(OfFunctions(FunctionsRead), routes!(deployments::deployment_events))
+        .add(OfFunctions(Deploy), routes!(deployments::cancel_deployment))
         .add(Key(FunctionsRead), routes!(aliases::list_aliases))
         .add(Key(FunctionsRead), routes!(aliases::get_alias))
         .add(Key(Deploy), routes!(aliases::set_alias))
@@ -39,11 +42,16 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(Deploy), routes!(aliases::abort_canary))
         .add(Key(FunctionsRead), routes!(functions::function_metrics))
         .add(Key(FunctionsWrite), routes!(cache::purge_cache))
-        .add_repeatable(OfFunctions(Deploy), routes!(deploy::plan_deployment))
-        .add(Key(Deploy), routes!(deploy::deploy_function))
+        .add(Key(Deploy), routes!(deploy::create_deployment))
         .add(Key(Deploy), routes!(deploy::rollback_function))
-        .add(OfFunctions(Deploy), routes!(deploy::put_blob))
-        .add(Key(Deploy), routes!(deployment_groups::deploy_group))
+        .add_repeatable(OfFunctions(Deploy), routes!(blobs::check_blobs))
+        .add(OfFunctions(Deploy), routes!(blobs::put_blob))
+        .add(OfFunctions(Deploy), routes!(blobs::head_blob))
+        .add(Key(Deploy), routes!(deployment_groups::create_group))
+        .add(Key(FunctionsRead), routes!(deployment_groups::list_groups))
+        .add(Key(FunctionsRead), routes!(deployment_groups::get_group))
+        .add(Key(FunctionsRead), routes!(deployment_groups::group_events))
+        .add(Key(Deploy), routes!(deployment_groups::cancel_group))
         .add(Key(Deploy), routes!(deployment_groups::rollback_group))
         .add(Key(FunctionsRead), routes!(version_files::version_files))
         .add(Key(FunctionsRead), routes!(version_files::version_file))
@@ -134,7 +142,7 @@ fn with_aliases(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
 
 fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
     use Access::Key;
-    use Scope::{Deploy, FunctionsRead, FunctionsWrite};
+    use Scope::{FunctionsRead, FunctionsWrite};
     table
         .add(Key(FunctionsRead), routes!(layers::list_layers))
         .add(Key(FunctionsRead), routes!(layers::get_layer))
@@ -143,7 +151,6 @@ fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
         .add(Key(FunctionsRead), routes!(named_layers::get_layer))
         .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
         .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
-        .add_repeatable(Key(Deploy), routes!(named_layers::plan_layer))
         .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
         .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
         .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))

@@ -1,9 +1,9 @@
-//! `/api/v1/functions/{function}/versions` and the events that moved aliases.
+//! `/api/v1/functions/{function}/versions`.
 
 use axum::extract::State;
 use faas_engine::FileChangeKind;
-use faas_proto::rest::{FileChangeView, MoveList, MoveView, Problem, VersionDiff, VersionList, VersionView};
-use faas_types::{Deployment, DeploymentId, Fault, limits};
+use faas_proto::rest::{FileChangeView, Problem, VersionDiff, VersionList, VersionView};
+use faas_types::{Fault, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use crate::manifest::{changed_settings, version_rows};
 use crate::page;
 use crate::state::ApiState;
-use crate::views::{mover_view, split_view, version_view};
+use crate::views::version_view;
 
 /// Which rows of a function's history.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -106,40 +106,4 @@ pub(crate) async fn diff_versions(
     let settings = changed_settings(&before, &after);
     let function = entry.record.name.to_string();
     Ok(Json(VersionDiff { function, from: before.number, to: after.number, files, settings }))
-}
-
-/// Lists what moved a function's aliases, newest first: deployments, rollbacks, and steps of the platform.
-#[utoipa::path(get, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.list", tag = "deployments", params(("function" = String, Path, description = "name or id"), Rows), responses(
-    (status = 200, body = MoveList),
-    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn list_deployments(
-    State(state): State<ApiState>,
-    Authorized(caller): Authorized,
-    PathParams(id): PathParams<String>,
-    QueryParams(rows): QueryParams<Rows>,
-) -> Result<Json<MoveList>, HandlerError> {
-    let entry = state.engine.catalog().find(caller.project, &id)?;
-    let before: Option<DeploymentId> = page::parsed("cursor", rows.cursor.as_deref())?;
-    let limit = rows_of(&rows)?;
-    let events = state.engine.deployments.list(&entry).await?;
-    // Ids rise with time.
-    let older = events.into_iter().rev().filter(|event| before.is_none_or(|before| event.id < before));
-    let deployments: Vec<_> = older.take(limit).map(move_view).collect();
-    let next = (deployments.len() == limit).then(|| deployments.last().map(|last| last.id.clone())).flatten();
-    Ok(Json(MoveList { deployments, next }))
-}
-
-fn move_view(event: Deployment) -> MoveView {
-    MoveView {
-        id: event.id.to_string(),
-        kind: event.kind,
-        by: event.by.as_ref().map(mover_view),
-        alias: event.alias.to_string(),
-        from: event.from,
-        to: event.to,
-        split: event.split.map(split_view),
-        note: event.note,
-        at: event.at.to_string(),
-    }
 }

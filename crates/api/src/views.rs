@@ -1,14 +1,13 @@
 //! From what is kept to what is shown.
 
-use faas_engine::{Dependencies, Deployed, DeployedGroup, FunctionEntry, KeyRecord, Unmoved};
+use faas_engine::{FunctionEntry, KeyRecord};
 use faas_proto::rest::{
-    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DependenciesView,
-    DeploymentGroupView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView, RunView,
-    SettingsView, SplitView, StartView, UnmovedView, VersionView,
+    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, FunctionView,
+    KeyView, LogLineView, MoverView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
 };
 use faas_types::{
-    Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, JsonText, LogLine, Mover, NetworkMode, ProjectId, RunRecord, RunState, Split, StartTimes, TriggerSettings,
+    Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, Diagnosis, Fault, FunctionName,
+    JsonText, LogLine, Mover, NetworkMode, ProjectId, RunRecord, RunState, Split, StartTimes, TriggerSettings,
     VersionRecord,
 };
 
@@ -57,7 +56,7 @@ impl ApiState {
     pub(crate) fn alias_views<'e>(&'e self, entry: &'e FunctionEntry) -> impl Iterator<Item = AliasView> + 'e {
         entry.record.aliases.iter().map(|(name, alias)| AliasView {
             name: name.to_string(),
-            url: self.alias_url(entry, name),
+            url: self.alias_url(&entry.record.name, name),
             http: None,
             version: alias.version,
             split: alias.split.map(split_view),
@@ -78,8 +77,8 @@ impl ApiState {
         Ok(AliasView { http: Some(serves), ..view })
     }
 
-    fn alias_url(&self, entry: &FunctionEntry, alias: &AliasName) -> String {
-        let name = &entry.record.name;
+    /// Where a function is called by an alias.
+    pub(crate) fn alias_url(&self, name: &FunctionName, alias: &AliasName) -> String {
         if *alias == AliasName::live() { self.url(name.as_str()) } else { self.url(&format!("{name}:{alias}")) }
     }
 
@@ -95,43 +94,6 @@ impl ApiState {
             message: line.message,
         }
     }
-
-    pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
-        let Deployed { deployment, entry, version, check, build_log, dependencies } = deployed;
-        let alias = entry.record.aliases.get(&deployment.alias);
-        DeploymentView {
-            id: deployment.id.to_string(),
-            function: entry.record.name.to_string(),
-            url: self.alias_url(entry, &deployment.alias),
-            http: has_http(version),
-            alias: deployment.alias.to_string(),
-            from: deployment.from,
-            version: version.number,
-            split: deployment.split.map(split_view),
-            expires_at: alias.and_then(|alias| alias.expires_at).map(|at| at.to_string()),
-            rollback: deployment.rollback,
-            not_reverted: if goes_back(deployment.kind) { not_reverted() } else { Vec::new() },
-            network_set_by: network_set_by(entry, version),
-            note: deployment.note.clone(),
-            runtime: version.runtime_exact.clone(),
-            concurrency: version.concurrency,
-            check_ms: u64::try_from(check.as_millis()).unwrap_or(u64::MAX),
-            group: deployment.group.map(|id| id.to_string()),
-            build_log: (!build_log.lines.is_empty()).then(|| build_log_view(build_log)),
-            at: deployment.at.to_string(),
-            dependencies: dependencies.as_ref().map(dependencies_view),
-        }
-    }
-
-    pub(crate) fn group_view(&self, group: &DeployedGroup) -> DeploymentGroupView {
-        let unmoved =
-            |unmoved: &Unmoved| UnmovedView { function: unmoved.function.to_string(), why: unmoved.why.to_owned() };
-        DeploymentGroupView {
-            id: group.id.to_string(),
-            deployments: group.deployed.iter().map(|deployed| self.deployment_view(deployed)).collect(),
-            unmoved: group.unmoved.iter().map(unmoved).collect(),
-        }
-    }
 }
 
 pub(crate) fn build_log_view(log: &BuildLog) -> BuildLogView {
@@ -144,21 +106,14 @@ pub(crate) fn build_log_view(log: &BuildLog) -> BuildLogView {
     BuildLogView { lines: log.lines.iter().map(line).collect(), dropped: log.dropped }
 }
 
-fn has_http(version: &VersionRecord) -> bool {
+pub(crate) fn has_http(version: &VersionRecord) -> bool {
     version.settings.triggers.iter().any(|trigger| matches!(trigger, TriggerSettings::Http { .. }))
 }
 
-fn dependencies_view(dependencies: &Dependencies) -> DependenciesView {
-    let layer = dependencies.layer.as_deref();
-    DependenciesView {
-        layer: layer.map(|layer| layer.id.to_string()),
-        reused: dependencies.reused,
-        packages: layer.map_or(0, |layer| u32::try_from(layer.packages.len()).unwrap_or(u32::MAX)),
-        size: layer.map_or(0, |layer| layer.size),
-        took_ms: u64::try_from(dependencies.took.as_millis()).unwrap_or(u64::MAX),
-        source: dependencies.source.clone(),
-        note: dependencies.note.clone(),
-    }
+/// Whose policy counts in place of the version's own. Versions without a network have none that one could stand in for.
+pub(crate) fn network_set_by(entry: &FunctionEntry, version: &VersionRecord) -> Option<String> {
+    let set = entry.record.egress.as_ref().filter(|_| version.settings.network == NetworkMode::Egress);
+    set.map(|set| set.by.name.clone())
 }
 
 fn settings_view(version: &VersionRecord) -> SettingsView {
@@ -192,28 +147,6 @@ pub(crate) fn policy_view(policy: &CanaryPolicy) -> CanaryPolicyView {
 
 pub(crate) fn split_view(split: Split) -> SplitView {
     SplitView { version: split.version, percent: split.share.percent() }
-}
-
-/// Whose policy counts in place of the version's own. Versions without a network have none that one could stand in for.
-fn network_set_by(entry: &FunctionEntry, version: &VersionRecord) -> Option<String> {
-    let set = entry.record.egress.as_ref().filter(|_| version.settings.network == NetworkMode::Egress);
-    set.map(|set| set.by.name.clone())
-}
-
-fn goes_back(kind: DeploymentKind) -> bool {
-    matches!(kind, DeploymentKind::Rollback | DeploymentKind::Abort)
-}
-
-/// What moving an alias back leaves as it is.
-fn not_reverted() -> Vec<String> {
-    [
-        "vars and secrets that were set outside of the manifest, and a network policy that was",
-        "triggers that were added by hand, and whether triggers are switched on",
-        "runs that were accepted before: each keeps its version",
-        "what the function has written elsewhere: data, topics, other services",
-    ]
-    .map(str::to_owned)
-    .to_vec()
 }
 
 pub(crate) fn author_view(by: &Author) -> AuthorView {

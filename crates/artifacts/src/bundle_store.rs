@@ -27,20 +27,24 @@ impl BundleStore {
         Self { blobs, layers, trees: KeyedLock::default() }
     }
 
+    /// Refuses a bundle whose files were not uploaded, and renews those that were.
+    ///
+    /// # Errors
+    /// `FN_005` that names the first that is missing.
+    pub async fn check_uploaded(&self, bundle: &Bundle) -> Result<(), Fault> {
+        let missing = self.missing(bundle).await?;
+        let Some(digest) = missing.first() else { return Ok(()) };
+        let path = bundle.files.iter().find(|file| file.digest == *digest).map_or("", |file| &file.path);
+        let message = format!("{} files were not uploaded, the first is `{path}`", missing.len());
+        Err(Fault::new(Code::DeploymentFailed, message)
+            .with_hint("ask POST /api/v1/blobs/check what is missing, and send that with PUT /api/v1/blobs/{digest}"))
+    }
+
     /// Seals files that were uploaded.
     ///
     /// # Errors
-    /// `FN_005` for files that were not uploaded, or are not what the bundle says.
+    /// `FN_005` for files that are not what the bundle says.
     pub async fn seal_uploaded(&self, bundle: &Bundle) -> Result<Digest, Fault> {
-        let missing = self.missing(bundle).await?;
-        if let Some(digest) = missing.first() {
-            let path = bundle.files.iter().find(|file| file.digest == *digest).map_or("", |file| &file.path);
-            return Err(Fault::new(
-                Code::DeploymentFailed,
-                format!("{} files were not uploaded, the first is `{path}`", missing.len()),
-            )
-            .with_hint("ask for a plan, which tells what is missing, and upload that to /api/v1/blobs/{digest}"));
-        }
         self.seal_stored(bundle).await.map_err(|error| match error {
             PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
             error => error.into(),

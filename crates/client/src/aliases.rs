@@ -1,12 +1,13 @@
 //! Aliases, versions and rollouts of a function.
 
 use faas_proto::rest::{
-    AliasList, AliasView, DeploymentView, EndRollout, MoveList, RolloutView, SetAlias, VersionDiff, VersionView,
+    AliasList, AliasView, DeploymentList, DeploymentView, EndRollout, RolloutView, SetAlias, VersionDiff, VersionView,
 };
 use reqwest::Method;
 
 use crate::client::segment;
-use crate::functions::{cursor, path};
+use crate::deploy::page_of;
+use crate::functions::path;
 use crate::{Client, ClientError};
 
 // === impl Client ===
@@ -57,14 +58,14 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn deployments(&self, function: &str) -> Result<MoveList, ClientError> {
-        let mut whole = MoveList { deployments: Vec::new(), next: None };
+    pub async fn deployments(&self, function: &str, state: Option<&str>) -> Result<DeploymentList, ClientError> {
+        let mut whole = DeploymentList { items: Vec::new(), next_cursor: None };
         loop {
-            let page: MoveList = self.get(&path(function, "/deployments")?, &cursor(whole.next.as_deref())).await?;
-            let ended = page.next.is_none() || page.deployments.is_empty();
-            whole.deployments.extend(page.deployments);
-            whole.next = page.next.filter(|_| !ended);
-            if ended {
+            let query = page_of(whole.next_cursor.as_deref(), state);
+            let page: DeploymentList = self.get(&path(function, "/deployments")?, &query).await?;
+            whole.items.extend(page.items);
+            whole.next_cursor = page.next_cursor;
+            if whole.next_cursor.is_none() {
                 return Ok(whole);
             }
         }

@@ -1,6 +1,7 @@
-//! Deployments: ask what is missing, upload only that, then deploy.
+//! Deployments: ask what is missing, upload only that, then deploy and follow.
 
 use std::collections::{BTreeMap, HashMap};
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,19 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_proto::rest::{
-    BuildLogView, BundleFileBody, DeployEvent, DeployGroupRequest, DeployPlan, DeployPlanRequest, DeployRequest,
-    DeploymentGroupView, DeploymentView, FunctionToDeploy, Problem, RollbackGroupRequest, VersionFiles,
+    BuildLogView, BundleFileBody, CheckBlobs, DeployGroupRequest, DeployRequest, DeploymentGroupList,
+    DeploymentGroupView, DeploymentView, FunctionToDeploy, MissingBlobs, RollbackGroupRequest, StreamEvent,
+    VersionFiles,
 };
-use faas_types::{Span, limits};
+use faas_types::{DeploymentState, Span, limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Method, RequestBuilder};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Body, Method};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
 
 use crate::client::segment;
 use crate::functions::path;
-use crate::sse::EventParser;
+use crate::stream::EventFollower;
 use crate::{Client, ClientError};
 
 const PARALLEL_UPLOADS: usize = 8;
@@ -80,16 +82,29 @@ pub struct DeployOptions {
     pub expires: Option<Span>,
 }
 
+/// Follows a deployment, or a group, to its end.
+#[derive(Debug)]
+pub struct DeploymentFollower<T> {
+    events: EventFollower,
+    ends_with: PhantomData<T>,
+}
+
+/// How long one request waits for the end of a deployment.
+const WAIT: Duration = Duration::from_secs(60);
+/// What its answer may take beyond that.
+const WAIT_SLACK: Duration = Duration::from_secs(30);
+const GROUPS: &str = "api/v1/deployment-groups";
+
 // === impl Client ===
 
 impl Client {
-    /// Which blobs the server lacks for these files.
+    /// Which blobs the server lacks for these files, of a deployment or a layer.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn plan(&self, function: &str, files: &[LocalFile]) -> Result<DeployPlan, ClientError> {
+    pub async fn check_blobs(&self, files: &[LocalFile]) -> Result<MissingBlobs, ClientError> {
         let files = files.iter().map(|file| file.entry.clone()).collect();
-        self.send(Method::POST, &path(function, "/deploy/plan")?, &DeployPlanRequest { files }).await
+        self.send(Method::POST, "api/v1/blobs/check", &CheckBlobs { files }).await
     }
 
     /// Uploads the blobs that a plan misses, eight at a time. A blob whose upload is cut is sent again, those that arrived
@@ -119,43 +134,123 @@ impl Client {
             .await
     }
 
-    /// Seals a version from uploaded files and moves its alias to it. Creates the function if it does not exist. `told` is
-    /// called with what happens on the way.
+    /// Asks the server to seal a version from uploaded files and to move its alias to it. Creates the function if it does not
+    /// exist. The deployment goes on by itself.
     ///
     /// # Errors
     /// See [`ClientError`].
+    pub async fn start_deployment(
+        &self,
+        function: &str,
+        manifest: ManifestBody,
+        files: &[LocalFile],
+        options: DeployOptions,
+    ) -> Result<DeploymentView, ClientError> {
+        let request = self.request(Method::POST, &path(function, "/deployments")?)?;
+        self.read(request.json(&deploy_request(manifest, files, options))).await
+    }
+
+    /// The same, and waits for the end with one request; follows the deployment where that takes long.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; why the deployment failed.
     pub async fn deploy(
         &self,
         function: &str,
         manifest: ManifestBody,
         files: &[LocalFile],
         options: DeployOptions,
-        told: impl FnMut(DeployEvent),
     ) -> Result<DeploymentView, ClientError> {
-        let files = files.iter().map(|file| file.entry.clone()).collect();
-        let DeployOptions { note, alias, preview, expires } = options;
-        let expires = expires.map(|span| span.to_string());
-        let ManifestBody { manifest, origins } = manifest;
-        let body = DeployRequest { manifest, origins, files, note, alias, preview, expires };
         let request = self.request(Method::POST, &path(function, "/deployments")?)?;
-        self.read_told(request.timeout(DEPLOY_TIMEOUT).json(&body), told).await
+        let request = request.timeout(WAIT + WAIT_SLACK).header("prefer", format!("wait={}", WAIT.as_secs()));
+        let deployment: DeploymentView = self.read(request.json(&deploy_request(manifest, files, options))).await?;
+        if deployment.state == DeploymentState::Succeeded {
+            return Ok(deployment);
+        }
+        self.follow_deployment(&deployment.id).await?.outcome(|_| {}).await
     }
 
-    /// Deploys a group of functions in one commit. `told` is called with each progress event.
+    /// Asks the server to deploy a group of functions in one commit. The deployment goes on by itself.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn deploy_group(
+    pub async fn start_group(
         &self,
         functions: Vec<FunctionToDeploy>,
         note: Option<String>,
-        told: impl FnMut(DeployEvent),
     ) -> Result<DeploymentGroupView, ClientError> {
-        // Each is loaded in a sandbox, one after the other.
-        let patience = DEPLOY_TIMEOUT.saturating_mul(u32::try_from(functions.len()).unwrap_or(u32::MAX));
-        let body = DeployGroupRequest { functions, note };
-        let request = self.request(Method::POST, "api/v1/deployment-groups")?;
-        self.read_told(request.timeout(patience).json(&body), told).await
+        self.send(Method::POST, GROUPS, &DeployGroupRequest { functions, note }).await
+    }
+
+    /// A deployment.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn deployment(&self, id: &str) -> Result<DeploymentView, ClientError> {
+        self.get(&deployment_path(id, "")?, &()).await
+    }
+
+    /// A deployment group.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn group(&self, id: &str) -> Result<DeploymentGroupView, ClientError> {
+        self.get(&deployment_path(id, "")?, &()).await
+    }
+
+    /// The deployment groups, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn groups(&self) -> Result<DeploymentGroupList, ClientError> {
+        let mut whole = DeploymentGroupList { items: Vec::new(), next_cursor: None };
+        loop {
+            let query = page_of(whole.next_cursor.as_deref(), None);
+            let page: DeploymentGroupList = self.get(GROUPS, &query).await?;
+            whole.items.extend(page.items);
+            whole.next_cursor = page.next_cursor;
+            if whole.next_cursor.is_none() {
+                return Ok(whole);
+            }
+        }
+    }
+
+    /// Follows a deployment to its end, wherever it is, and opens the stream again where it breaks.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn follow_deployment(&self, id: &str) -> Result<DeploymentFollower<DeploymentView>, ClientError> {
+        Ok(DeploymentFollower {
+            events: self.follow(deployment_path(id, "/events")?, &()).await?,
+            ends_with: PhantomData,
+        })
+    }
+
+    /// Follows a deployment group to its end.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn follow_group(&self, id: &str) -> Result<DeploymentFollower<DeploymentGroupView>, ClientError> {
+        Ok(DeploymentFollower {
+            events: self.follow(deployment_path(id, "/events")?, &()).await?,
+            ends_with: PhantomData,
+        })
+    }
+
+    /// Cancels a deployment that has not been committed.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_deployment(&self, id: &str) -> Result<DeploymentView, ClientError> {
+        self.read(self.request(Method::POST, &deployment_path(id, "/cancel")?)?).await
+    }
+
+    /// Cancels a group that has not been committed.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_group(&self, id: &str) -> Result<DeploymentGroupView, ClientError> {
+        self.read(self.request(Method::POST, &deployment_path(id, "/cancel")?)?).await
     }
 
     /// Rolls a deployment group back.
@@ -163,8 +258,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn rollback_group(&self, id: &str, note: Option<String>) -> Result<DeploymentGroupView, ClientError> {
-        let path = format!("api/v1/deployment-groups/{}/rollback", segment(id)?);
-        self.send(Method::POST, &path, &RollbackGroupRequest { note }).await
+        self.send(Method::POST, &deployment_path(id, "/rollback")?, &RollbackGroupRequest { note }).await
     }
 
     /// The files of a version: a number, or `live`.
@@ -191,36 +285,6 @@ impl Client {
     /// See [`ClientError`].
     pub async fn build_log(&self, function: &str, version: &str) -> Result<BuildLogView, ClientError> {
         self.get(&path(function, &format!("/versions/{}/log", segment(version)?))?, &()).await
-    }
-
-    /// Reads the progress events of a deployment and its outcome. A server that sends no events answers with the outcome
-    /// alone.
-    async fn read_told<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        mut told: impl FnMut(DeployEvent),
-    ) -> Result<T, ClientError> {
-        let unfit = |error: serde_json::Error| self.protocol(format!("the outcome does not fit: {error}"));
-        let mut response = self.accept(request.header(ACCEPT, "text/event-stream, application/json")).await?;
-        if Self::media_type(&response) != "text/event-stream" {
-            return serde_json::from_slice(&self.body(response).await?).map_err(unfit);
-        }
-        let mut parser = EventParser::default();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
-            for event in parser.feed(&chunk).map_err(|reason| self.protocol(reason))? {
-                match event.kind.as_str() {
-                    // A step that this release does not know cannot be shown.
-                    "step" => serde_json::from_str(&event.data).into_iter().for_each(&mut told),
-                    "deployed" => return serde_json::from_str(&event.data).map_err(unfit),
-                    "failed" => {
-                        let problem: Problem = serde_json::from_str(&event.data).map_err(unfit)?;
-                        return Err(ClientError::Api(Box::new(problem)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Err(self.protocol("the answer ended before the deployment did; `faas versions list` shows whether it was made"))
     }
 
     async fn upload_one(
@@ -267,6 +331,53 @@ impl Client {
             .body(Body::wrap_stream(chunks));
         self.done(request).await
     }
+}
+
+// === impl DeploymentFollower ===
+
+impl<T: DeserializeOwned> DeploymentFollower<T> {
+    /// Waits for the next event; the last one is `end`, `None` follows.
+    ///
+    /// # Errors
+    /// Why the deployment failed or was cancelled; when the server stays away, or refuses.
+    pub async fn next(&mut self) -> Result<Option<StreamEvent>, ClientError> {
+        self.events.next().await
+    }
+
+    /// Follows to the end. `told` is called with each event, the last one too.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next).
+    pub async fn outcome(mut self, mut told: impl FnMut(&StreamEvent)) -> Result<T, ClientError> {
+        while let Some(event) = self.next().await? {
+            told(&event);
+            if event.kind == StreamEvent::END {
+                return serde_json::from_value(event.data)
+                    .map_err(|error| ClientError::InvalidArgument(format!("the outcome does not fit: {error}")));
+            }
+        }
+        Err(ClientError::InvalidArgument("the events ended before the deployment did".to_owned()))
+    }
+}
+
+fn deploy_request(manifest: ManifestBody, files: &[LocalFile], options: DeployOptions) -> DeployRequest {
+    let files = files.iter().map(|file| file.entry.clone()).collect();
+    let DeployOptions { note, alias, preview, expires } = options;
+    let expires = expires.map(|span| span.to_string());
+    let ManifestBody { manifest, origins } = manifest;
+    DeployRequest { manifest, origins, files, note, alias, preview, expires }
+}
+
+/// The query for a page of deployments.
+pub(crate) fn page_of<'q>(cursor: Option<&'q str>, state: Option<&'q str>) -> Vec<(&'static str, &'q str)> {
+    let given = [("limit", Some("200")), ("cursor", cursor), ("state", state)];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The path of a deployment, or of a group, which its id tells.
+fn deployment_path(id: &str, rest: &str) -> Result<String, ClientError> {
+    let collection = if id.starts_with("dgr_") { GROUPS } else { "api/v1/deployments" };
+    Ok(format!("{collection}/{}{rest}", segment(id)?))
 }
 
 /// Whether the same upload may succeed when it is sent again: the line was cut, or the server asks for it.

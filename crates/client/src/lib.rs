@@ -42,7 +42,7 @@ pub use background::{LaterOptions, ListDeadLetters};
 pub use call_meta::CallMeta;
 pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
-pub use deploy::{DeployOptions, LocalFile, ManifestBody, UploadStep};
+pub use deploy::{DeployOptions, DeploymentFollower, LocalFile, ManifestBody, UploadStep};
 pub use error::ClientError;
 pub use invoke::{InvokeRequest, Reply};
 pub use logs::{ListLogs, LogFollower, LogSource};

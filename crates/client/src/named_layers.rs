@@ -1,13 +1,11 @@
 //! Layers that people name.
 
-use faas_proto::rest::{
-    DeployPlan, DeployPlanRequest, LayerList, LayerVersionList, LayerVersionView, PublishLayer, RemovedLayer,
-};
+use faas_proto::rest::{LayerList, LayerVersionList, LayerVersionView, PublishLayer, RemovedLayer};
 use faas_types::LayerRef;
 use reqwest::Method;
 
 use crate::client::segment;
-use crate::deploy::{DEPLOY_TIMEOUT, LocalFile};
+use crate::deploy::DEPLOY_TIMEOUT;
 use crate::{Client, ClientError};
 
 // === impl Client ===
@@ -36,15 +34,6 @@ impl Client {
     pub async fn layer_version(&self, layer: &LayerRef) -> Result<LayerVersionView, ClientError> {
         let version = layer.version.map_or_else(|| "newest".to_owned(), |number| number.to_string());
         self.get(&path(layer.name.as_str(), &format!("/versions/{version}"))?, &()).await
-    }
-
-    /// Which blobs the server lacks for a coming version.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn plan_layer(&self, name: &str, files: &[LocalFile]) -> Result<DeployPlan, ClientError> {
-        let files = files.iter().map(|file| file.entry.clone()).collect();
-        self.send(Method::POST, &path(name, "/plan")?, &DeployPlanRequest { files }).await
     }
 
     /// Publishes a version from uploaded files.

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faas_catalog::{FunctionEntry, RETRIES, changed_by_others, encode, no_version, version_key};
-use faas_ports::{Collection, Expect, Key, Write};
-use faas_types::{
-    AliasName, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, ProjectId, Stage, VersionRecord,
-};
+use faas_catalog::{FunctionEntry, RETRIES, changed_by_others, no_version, version_key};
+use faas_types::{AliasName, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Stage, VersionRecord};
 
 use crate::aliases::Moved;
 use crate::deployments::Deployments;
+use crate::records::new_writes;
 
 // === impl Deployments ===
 
@@ -73,15 +71,16 @@ impl Deployments {
             if let Some(deployment) = &deployment {
                 let record = &stored.record;
                 self.check_targets(entry, record, deployment).await?;
-                if deployment.alias == AliasName::live() {
-                    let version = self.deps.catalog.version(entry, deployment.to).await?;
+                if deployment.alias == AliasName::live()
+                    && let Some(to) = deployment.to
+                {
+                    let version = self.deps.catalog.version(entry, to).await?;
                     let reconciled =
                         self.deps.triggers.reconcile(record.project, record.id, &version.settings.triggers).await?;
                     writes.extend(reconciled.writes.iter().cloned());
                     triggers = Some(reconciled);
                 }
-                let key = deployment_key(record.project, deployment);
-                writes.push(Write::Put { key, value: encode(deployment)?, expect: Expect::Absent });
+                writes.extend(new_writes(record.project, deployment)?);
             }
             if let Some(revision) = self.deps.functions.try_commit(&mut stored, writes).await? {
                 if let Some(triggers) = triggers {
@@ -109,8 +108,4 @@ impl Deployments {
         }
         Ok(())
     }
-}
-
-pub(crate) fn deployment_key(project: ProjectId, deployment: &Deployment) -> Key {
-    Key::new(project, Collection::Deployments, format!("{}/{}", deployment.function, deployment.id))
 }

@@ -221,24 +221,19 @@ impl Deployments {
 
     /// The event for where an alias points now. Notes in the alias who moved it.
     pub(crate) fn event(&self, record: &mut FunctionRecord, name: &AliasName, moved: Moved) -> Deployment {
-        let (id, alias) = (record.id, record.aliases.get_mut(name));
-        let alias = alias.map(|alias| {
+        if let Some(alias) = record.aliases.get_mut(name) {
             alias.moved_by = Some(moved.by.clone());
-            &*alias
-        });
+        }
+        let pointed = record.aliases.get(name);
         Deployment {
-            id: self.deps.ids.mint(moved.at),
-            function: id,
-            alias: name.clone(),
+            function_id: Some(record.id),
             from: moved.from,
-            to: alias.map(|alias| alias.version).or(moved.from).unwrap_or_default(),
-            split: alias.and_then(|alias| alias.split),
+            to: pointed.map(|alias| alias.version).or(moved.from),
+            split: pointed.and_then(|alias| alias.split),
             kind: moved.kind,
             by: Some(moved.by),
-            rollback: moved.kind == DeploymentKind::Rollback,
             note: moved.note,
-            group: None,
-            at: moved.at,
+            ..Deployment::of(self.deps.ids.mint(moved.at), record.name.clone(), name.clone(), moved.at)
         }
     }
 }

@@ -9,7 +9,7 @@ use faas_types::{
 };
 
 use crate::aliases::Moved;
-use crate::deploy::Deployed;
+use crate::deployed::Deployed;
 use crate::deployments::Deployments;
 use crate::note::check_note;
 

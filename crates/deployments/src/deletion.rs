@@ -35,21 +35,23 @@ impl Deployments {
         self.deps.scheduler.close_pools(*id, |_| false);
         self.deps.stats.forget(*id);
         self.deps.triggers.delete_all(*project, *id).await?;
-        for collection in [Collection::Versions, Collection::Deployments] {
-            loop {
-                let rows = self.deps.registry.list(*project, collection, &format!("{id}/"), None, BATCH).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                if collection == Collection::Versions {
-                    for row in &rows {
-                        self.deps.bundles.renew_for_instances(&decode(&row.key, &row.value)?).await?;
-                    }
-                }
-                let deletes = rows.into_iter().map(|row| Write::Delete { key: row.key, expect: Expect::Any });
-                self.deps.registry.commit(deletes.collect()).await?;
+        loop {
+            let rows = self.deps.registry.list(*project, Collection::Versions, &format!("{id}/"), None, BATCH).await?;
+            if rows.is_empty() {
+                break;
             }
+            for row in &rows {
+                self.deps.bundles.renew_for_instances(&decode(&row.key, &row.value)?).await?;
+            }
+            let deletes = rows.into_iter().map(|row| Write::Delete { key: row.key, expect: Expect::Any });
+            self.deps.registry.commit(deletes.collect()).await?;
         }
-        Ok(())
+        loop {
+            let writes = self.forgetting(*project, name).await?;
+            if writes.is_empty() {
+                return Ok(());
+            }
+            self.deps.registry.commit(writes).await?;
+        }
     }
 }

@@ -19,11 +19,13 @@ use faas_ports::{
 use faas_runs::lifecycle::stopping;
 use faas_types::{
     Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName,
+    VersionPackages,
 };
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use crate::progress::{ProgressEvent, ProgressSender};
+use crate::event_log::ProgressEvent;
+use crate::progress::ProgressSender;
 use queue::BuildQueue;
 
 /// Packages that a note names.
@@ -74,6 +76,20 @@ impl Dependencies {
     /// The hash of the layer's file list, as versions record it.
     pub(crate) fn digest(&self) -> Option<Digest> {
         self.layer.as_ref().map(|layer| layer.bundle)
+    }
+
+    /// What is kept of them with the deployment.
+    pub(crate) fn summary(&self) -> VersionPackages {
+        let layer = self.layer.as_deref();
+        VersionPackages {
+            layer: layer.map(|layer| layer.id),
+            reused: self.reused,
+            count: layer.map_or(0, |layer| u32::try_from(layer.packages.len()).unwrap_or(u32::MAX)),
+            size: layer.map_or(0, |layer| layer.size),
+            took_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            source: self.source.clone(),
+            note: self.note.clone(),
+        }
     }
 
     /// Adds the reason for packages that were not installed to a fault about a missing module.
@@ -194,7 +210,7 @@ impl PackageInstaller {
         let _lock = match self.locks.try_lock(&key) {
             Some(lock) => lock,
             None => {
-                progress.send(ProgressEvent::Waiting(SAME_BUILD));
+                progress.send(ProgressEvent::Waiting(SAME_BUILD.to_owned()));
                 self.locks.lock(&key).await
             }
         };
@@ -204,14 +220,17 @@ impl PackageInstaller {
                 Ok(_) => {
                     self.deps.bundles.renew(&record.bundle).await?;
                     let layer = Arc::new(record);
-                    progress.send(ProgressEvent::Reused(Arc::clone(&layer)));
+                    progress.send(ProgressEvent::Reused(layer.id.to_string(), layer.built_at));
                     return Ok((layer, true));
                 }
                 // A lost layer is built again.
                 Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
             }
         }
-        let _permit = self.queue.enter(&self.deps.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS))).await?;
+        let _permit = self
+            .queue
+            .enter(&self.deps.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS.to_owned())))
+            .await?;
         progress.send(ProgressEvent::Installing(request.source.clone()));
         let record = self.build(id, runtime, request, progress).await?;
         let put = Write::Put { key, value: encode(&record)?, expect: Expect::Any };

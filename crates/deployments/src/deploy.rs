@@ -1,116 +1,97 @@
-//! Deploying: a version is sealed and loaded before its alias moves. When anything fails, the previous version serves on.
+//! Carrying deployments out: a version is sealed and loaded before its alias moves. When anything fails, the previous version
+//! serves on.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use faas_catalog::FunctionEntry;
-use faas_runs::lifecycle::stopping;
-use faas_types::{BuildLog, Deployment, DeploymentId, Fault, FunctionName, ProjectId, Reason, VersionRecord};
-use tokio::sync::OwnedMutexGuard;
+use faas_ports::Write;
+use faas_types::{Fault, LogStream};
+use futures_util::FutureExt;
 
-use crate::dependencies::Dependencies;
+use crate::deployed::Deployed;
 use crate::deployments::Deployments;
+use crate::event_log::ProgressEvent;
+use crate::job::{Job, Outcome};
+use crate::naming::naming;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
-use crate::uploads::PlanSubject;
-
-/// A finished deployment.
-pub struct Deployed {
-    /// The event.
-    pub deployment: Deployment,
-    /// The function as it is now.
-    pub entry: Arc<FunctionEntry>,
-    /// The version that the alias points to now.
-    pub version: Arc<VersionRecord>,
-    /// How long loading the entrypoint took.
-    pub check: Duration,
-    /// What the function wrote while it loaded.
-    pub build_log: BuildLog,
-    /// The packages that were installed for it; `None` when its files ask for none.
-    pub dependencies: Option<Dependencies>,
-}
-
-// === impl Deployed ===
-
-impl Deployed {
-    /// A move of an alias to an existing version.
-    pub(crate) fn moved(deployment: Deployment, entry: Arc<FunctionEntry>, version: Arc<VersionRecord>) -> Self {
-        let (check, build_log) = (Duration::ZERO, BuildLog::default());
-        Self { deployment, entry, version, check, build_log, dependencies: None }
-    }
-}
+use crate::uploads::lease_on;
 
 // === impl Deployments ===
 
 impl Deployments {
-    /// Seals a version, loads it in a sandbox and moves its alias to it, or begins its canary where its settings ask for one.
-    ///
-    /// # Errors
-    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination or a secret that is not
-    /// there; `FN_014` while another deployment of the same function is under way; `FN_028` for a secret among its files. Nothing
-    /// has changed then.
-    pub async fn deploy(self: &Arc<Self>, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
-        let mut deployed = self.deploy_each(project, vec![new], None).await?;
-        deployed.pop().ok_or_else(|| Fault::internal("a deployment left nothing"))
+    /// Stores a job and carries it out, both at the same time, and stores how it ended.
+    pub(crate) async fn carry_out(self: Arc<Self>, job: Arc<Job>, news: Vec<NewDeployment>, accepted: Vec<Write>) {
+        let leases: Vec<String> = news.iter().map(|new| lease_on(job.project, &new.bundle)).collect();
+        let storing =
+            async { job.note_stored(self.deps.registry.commit(accepted).await.map(drop).map_err(Fault::from)) };
+        let (worked, ()) = tokio::join!(AssertUnwindSafe(self.work(&job, news)).catch_unwind(), storing);
+        let outcome = worked.unwrap_or_else(|_| Err(Fault::internal("the deployment broke off")));
+        job.close_gate();
+        let is_stored = match &outcome {
+            Ok(deployed) if !job.dry_run => {
+                leases.iter().for_each(|lease| self.deps.leases.close(lease));
+                self.follow_up(deployed).await;
+                true
+            }
+            _ if job.stored().await.is_err() => true,
+            Ok(_) => self.store_end(&job, None).await,
+            Err(fault) => self.store_end(&job, Some(fault)).await,
+        };
+        job.end(outcome);
+        if is_stored {
+            self.jobs.remove(&job);
+        }
     }
 
-    /// Seals every version, one after the other, then publishes all of them in one commit.
-    pub(crate) async fn deploy_each(
-        self: &Arc<Self>,
-        project: ProjectId,
-        news: Vec<NewDeployment>,
-        group: Option<DeploymentId>,
-    ) -> Result<Vec<Deployed>, Fault> {
-        if self.deps.lifecycle.is_stopping() {
-            return Err(stopping());
-        }
-        let _locks = self.lock_functions(project, news.iter().map(|new| &new.name))?;
-        let leases: Vec<_> = news.iter().map(|new| PlanSubject::Function(new.name.clone()).lease(project)).collect();
-        leases.iter().for_each(|lease| self.deps.leases.open(lease, self.deps.clock.now()));
-        let peers: Vec<_> = news.iter().map(|new| (new.name.clone(), new.settings.background.mode)).collect();
+    async fn work(self: &Arc<Self>, job: &Arc<Job>, news: Vec<NewDeployment>) -> Outcome {
+        let _turn = job.interruptible(&self.deps.lifecycle, self.jobs.turn()).await?;
         let mut sealed = Vec::with_capacity(news.len());
         for new in news {
             let name = new.name.clone();
-            let made = self.seal_version(project, new, &peers).await;
-            sealed.push(if group.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
+            let made = self.seal_version(job, new).await;
+            sealed.push(if job.group.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
         }
-        let published = self.publish(project, &sealed, group).await?;
-        leases.iter().for_each(|lease| self.deps.leases.close(lease));
-        let mut deployed = Vec::with_capacity(published.len());
-        for (made, (deployment, entry, version)) in sealed.into_iter().zip(published) {
+        for made in &sealed {
+            let own = made.build_log.lines.iter().filter(|line| line.stream != LogStream::Platform);
+            own.for_each(|line| made.new.progress.send(ProgressEvent::Line(line.stream, line.message.clone())));
+        }
+        job.log.settle(self.deps.clock.now());
+        job.stored().await?;
+        job.begin_commit()?;
+        if job.dry_run {
+            return Ok(Vec::new());
+        }
+        let published = self.publish(job, &sealed).await?;
+        let deployed = sealed.into_iter().zip(published).map(|(made, (deployment, entry, version))| {
             let SealedVersion { check, build_log, dependencies, .. } = made;
-            self.deps.refresher.function_changed(&entry).await;
-            let (deployments, newest) = (Arc::clone(self), Arc::clone(&entry));
+            Deployed { deployment, entry, version, check, build_log, dependencies }
+        });
+        Ok(deployed.collect())
+    }
+
+    /// What comes after the commit.
+    async fn follow_up(self: &Arc<Self>, deployed: &[Deployed]) {
+        for Deployed { entry, version, .. } in deployed {
+            self.deps.refresher.function_changed(entry).await;
+            let (deployments, newest) = (Arc::clone(self), Arc::clone(entry));
             self.deps.lifecycle.spawn(async move { deployments.collect_versions(&newest).await });
             tracing::info!(function = %entry.record.name, version = version.number, "deployed");
-            deployed.push(Deployed { deployment, entry, version, check, build_log, dependencies });
         }
-        Ok(deployed)
     }
 
-    /// Locks functions against other deployments. Never waits, so that two deployments of several functions cannot wait for
-    /// each other.
-    pub(crate) fn lock_functions<'n>(
-        &self,
-        project: ProjectId,
-        names: impl Iterator<Item = &'n FunctionName>,
-    ) -> Result<Vec<OwnedMutexGuard<()>>, Fault> {
-        let lock =
-            |name: &FunctionName| self.deploying.try_lock(&(project, name.clone())).ok_or_else(|| under_way(name));
-        names.map(lock).collect()
+    /// Stores the end of a job that moved nothing; false when it cannot be stored: the next start of the server does then.
+    async fn store_end(&self, job: &Job, problem: Option<&Fault>) -> bool {
+        job.log.settle(self.deps.clock.now());
+        let stored = self.end_unmoved(job, problem).await;
+        if let Err(fault) = &stored {
+            tracing::error!(%fault, "the end of a deployment cannot be stored");
+        }
+        for member in &job.members {
+            if let Err(fault) = self.drop_unmoved(job.project, &member.function).await {
+                tracing::warn!(function = %member.function, %fault, "old failed deployments cannot be dropped yet");
+            }
+        }
+        stored.is_ok()
     }
-}
-
-fn under_way(name: &FunctionName) -> Fault {
-    Fault::new(Reason::OperationInProgress, format!("another deployment of `{name}` is under way"))
-        .with_hint("wait for it, then deploy again")
-        .with_retry_after(2)
-}
-
-/// Names the function that a fault of a group is about.
-fn naming(name: &FunctionName, mut fault: Fault) -> Fault {
-    if !fault.message.starts_with(&format!("`{name}`")) {
-        fault.message = format!("`{name}`: {}", fault.message);
-    }
-    fault
 }

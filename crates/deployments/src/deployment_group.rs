@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use faas_catalog::{FunctionEntry, decode, encode};
-use faas_ports::{Collection, Expect, Key, Write};
+use faas_catalog::{FunctionEntry, encode};
+use faas_ports::{Expect, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentGroup, DeploymentId, DeploymentKind, Fault, FunctionName, FunctionRecord,
-    GroupMember, Mover, ProjectId, Reason, limits,
+    AliasName, Deployment, DeploymentGroup, DeploymentGroupId, DeploymentKind, DeploymentState, Fault, FunctionName,
+    FunctionRecord, Mover, ProjectId, Reason,
 };
 
-use crate::alias_moves::deployment_key;
 use crate::aliases::Moved;
-use crate::deploy::Deployed;
+use crate::deployed::Deployed;
 use crate::deployments::Deployments;
-use crate::new_deployment::NewDeployment;
+use crate::group_record::moved_group;
 use crate::note::check_note;
+use crate::records::{group_key, new_writes};
 
 /// A deployment group that was deployed or rolled back.
 pub struct DeployedGroup {
     /// The group's id, which the deployment of each function names.
-    pub id: DeploymentId,
+    pub id: DeploymentGroupId,
     /// The functions, by name.
     pub deployed: Vec<Deployed>,
     /// Functions that a rollback could not move.
@@ -38,30 +38,6 @@ pub struct Unmoved {
 // === impl Deployments ===
 
 impl Deployments {
-    /// Deploys several functions: each is sealed and loaded before one commit moves all of them.
-    ///
-    /// # Errors
-    /// As for [`deploy`](Self::deploy), naming the function; `FN_006` for none, too many, or one twice. Nothing has changed
-    /// then.
-    pub async fn deploy_group(
-        self: &Arc<Self>,
-        project: ProjectId,
-        mut news: Vec<NewDeployment>,
-    ) -> Result<DeployedGroup, Fault> {
-        let invalid = |message: String| Fault::new(Code::InvalidConfiguration, message);
-        let most = limits::GROUP_FUNCTIONS_MAX;
-        if !(1..=most).contains(&news.len()) {
-            return Err(invalid(format!("functions: 1 to {most} are deployed as a group, not {}", news.len())));
-        }
-        news.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(twice) = news.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(invalid(format!("functions: `{}` is among them twice", twice[0].name)));
-        }
-        let id = self.deps.ids.mint(self.deps.clock.now());
-        let deployed = self.deploy_each(project, news, Some(id)).await?;
-        Ok(DeployedGroup { id, deployed, unmoved: Vec::new() })
-    }
-
     /// Moves every function of a group back to where it was before, in one commit. A function that was new then, or was
     /// deleted since, is left as it is.
     ///
@@ -70,22 +46,28 @@ impl Deployments {
     pub async fn rollback_group(
         &self,
         project: ProjectId,
-        id: DeploymentId,
+        id: DeploymentGroupId,
         note: Option<String>,
         by: Mover,
     ) -> Result<DeployedGroup, Fault> {
         check_note(note.as_deref())?;
-        let key = group_key(project, id);
-        let stored = self.deps.registry.get(&key).await?.ok_or_else(|| unknown(id))?;
-        let before: DeploymentGroup = decode(&key, &stored.value)?;
+        let before = self.find_group(project, id).await?;
+        if before.state != DeploymentState::Succeeded {
+            let state = before.state.as_str();
+            return Err(Fault::new(
+                Reason::Conflict,
+                format!("the group is {state}: it moved nothing that could go back"),
+            ));
+        }
         let _locks = self.lock_functions(project, before.members.iter().map(|one| &one.name))?;
-        let back: DeploymentId = self.deps.ids.mint(self.deps.clock.now());
+        let back: DeploymentGroupId = self.deps.ids.mint(self.deps.clock.now());
         let (mut steps, mut unmoved) = (Vec::new(), Vec::new());
         for one in &before.members {
-            match (self.deps.catalog.by_id(project, one.function), one.from) {
+            let entry = one.function.and_then(|function| self.deps.catalog.by_id(project, function));
+            match (entry, one.from) {
                 (Some(entry), Some(to)) => {
                     let word = (by.clone(), note.as_deref());
-                    steps.push(self.step_back(&entry, one.to, to, back, word).await?);
+                    steps.push(self.step_back(&entry, (one.to, to), back, word).await?);
                 }
                 (Some(_), None) => {
                     unmoved.push(Unmoved { function: one.name.clone(), why: "it had no version before" });
@@ -97,21 +79,21 @@ impl Deployments {
             let message = format!("no function of {id} can go back: none had a version before, or is still there");
             return Err(Fault::new(Reason::VersionNotFound, message));
         }
-        let deployed = self.move_group(project, back, steps).await?;
+        let deployed = self.move_group(project, back, (steps, &unmoved)).await?;
         Ok(DeployedGroup { id: back, deployed, unmoved })
     }
 
     async fn step_back(
         &self,
         entry: &FunctionEntry,
-        expected: u32,
-        to: u32,
-        group: DeploymentId,
+        (expected, to): (Option<u32>, u32),
+        group: DeploymentGroupId,
         (by, note): (Mover, Option<&str>),
     ) -> Result<Step, Fault> {
         let name = &entry.record.name;
-        if entry.live_version() != Some(expected) {
-            let now = entry.live_version().map_or_else(|| "none".to_owned(), |version| version.to_string());
+        if entry.live_version() != expected {
+            let text = |version: Option<u32>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            let (now, expected) = (text(entry.live_version()), text(expected));
             let message = format!("`{name}` serves version {now} since, not {expected}");
             return Err(Fault::new(Reason::ChangedMeanwhile, message).with_command_hint(format!(
                 "move the functions one by one, such as `faas rollback {name} --to {to}`"
@@ -129,13 +111,22 @@ impl Deployments {
         Ok(Step { record, revision: entry.revision, deployment, version, triggers })
     }
 
-    async fn move_group(&self, project: ProjectId, id: DeploymentId, steps: Vec<Step>) -> Result<Vec<Deployed>, Fault> {
-        let mut writes = vec![group_write(project, id, steps.iter().map(|step| (&step.record, &step.deployment)))?];
+    async fn move_group(
+        &self,
+        project: ProjectId,
+        id: DeploymentGroupId,
+        (steps, unmoved): (Vec<Step>, &[Unmoved]),
+    ) -> Result<Vec<Deployed>, Fault> {
+        let unmoved = unmoved.iter().map(|one| (one.function.clone(), one.why.to_owned())).collect();
+        let moved = moved_group(id, steps.iter().map(|step| &step.deployment));
+        let group = DeploymentGroup { unmoved, ..moved };
+        let mut writes =
+            vec![Write::Put { key: group_key(project, id), value: encode(&group)?, expect: Expect::Absent }];
         for Step { record, revision, deployment, triggers, .. } in &steps {
             let put = |key, value, expect| Write::Put { key, value, expect };
             let key = faas_catalog::function_key(project, &record.name);
             writes.push(put(key, encode(record)?, Expect::Revision(*revision)));
-            writes.push(put(deployment_key(project, deployment), encode(deployment)?, Expect::Absent));
+            writes.extend(new_writes(project, deployment)?);
             writes.extend(triggers.writes.iter().cloned());
         }
         let revision = self.deps.registry.commit(writes).await?;
@@ -157,37 +148,4 @@ struct Step {
     deployment: Deployment,
     version: Arc<faas_types::VersionRecord>,
     triggers: faas_triggers::Reconciled,
-}
-
-/// The write of a group's record.
-pub(crate) fn group_write<'d>(
-    project: ProjectId,
-    id: DeploymentId,
-    moves: impl Iterator<Item = (&'d FunctionRecord, &'d Deployment)> + Clone,
-) -> Result<Write, Fault> {
-    let one = |(record, deployment): (&FunctionRecord, &Deployment)| GroupMember {
-        function: record.id,
-        name: record.name.clone(),
-        from: deployment.from,
-        to: deployment.to,
-    };
-    let first = moves.clone().next().map(|(_, deployment)| deployment);
-    let record = DeploymentGroup {
-        id,
-        members: moves.map(one).collect(),
-        rollback: first.is_some_and(|deployment| deployment.rollback),
-        note: first.and_then(|deployment| deployment.note.clone()),
-        at: first.map_or_else(|| id.created_at(), |deployment| deployment.at),
-    };
-    Ok(Write::Put { key: group_key(project, id), value: encode(&record)?, expect: Expect::Absent })
-}
-
-/// Keys of groups lie beside those of deployments, which begin with a function's id.
-fn group_key(project: ProjectId, id: DeploymentId) -> Key {
-    Key::new(project, Collection::Deployments, format!("groups/{id}"))
-}
-
-fn unknown(id: DeploymentId) -> Fault {
-    Fault::new(Reason::DeploymentGroupNotFound, format!("no deployment group has the id {id}"))
-        .with_command_hint("`faas deploy` prints the id; a single function is moved back by `faas rollback NAME`")
 }

@@ -13,6 +13,7 @@ use faas_triggers::Triggers;
 use faas_types::{FunctionName, ProjectId};
 
 use crate::dependencies::PackageInstaller;
+use crate::jobs::Jobs;
 use crate::layers::LayerCatalog;
 use crate::upload_rules::UploadRules;
 
@@ -48,6 +49,8 @@ pub struct Deployments {
     pub(crate) deps: DeploymentDeps,
     /// Held while a function is deployed.
     pub(crate) deploying: KeyedLock<(ProjectId, FunctionName)>,
+    /// What is under way.
+    pub(crate) jobs: Jobs,
 }
 
 // === impl Deployments ===
@@ -56,6 +59,6 @@ impl Deployments {
     /// The service on its ports. Canaries and previews stand still before [`start`](Self::start).
     #[must_use]
     pub fn new(deps: DeploymentDeps) -> Self {
-        Self { deps, deploying: KeyedLock::default() }
+        Self { deps, deploying: KeyedLock::default(), jobs: Jobs::default() }
     }
 }

@@ -8,15 +8,14 @@ use bytes::Bytes;
 use faas_artifacts::StackSpec;
 use faas_catalog::FunctionEntry;
 use faas_ports::RuntimeDescription;
-use faas_runs::completion::check_destinations;
-use faas_types::{BuildLog, Digest, Fault, FunctionName, InvocationMode, ProjectId};
+use faas_types::{BuildLog, DeploymentState, Digest, Fault, ProjectId};
 
 use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;
+use crate::event_log::ProgressEvent;
+use crate::job::Job;
 use crate::load_check::Layout;
 use crate::new_deployment::NewDeployment;
-use crate::note::check_note;
-use crate::progress::ProgressEvent;
 
 /// Why the first deployment of a runtime takes longer.
 const FIRST_USE: &str = "the server has not used this runtime before and prepares it once, which takes some seconds";
@@ -89,36 +88,24 @@ impl SealedVersion {
 // === impl Deployments ===
 
 impl Deployments {
-    /// Seals a version and loads it in a sandbox. `peers` are deployed in the same commit; its destinations may be among them.
-    pub(crate) async fn seal_version(
-        &self,
-        project: ProjectId,
-        new: NewDeployment,
-        peers: &[(FunctionName, InvocationMode)],
-    ) -> Result<SealedVersion, Fault> {
-        let uploaded = self.seal_upload(project, new, peers).await?;
+    /// Seals a version and loads it in a sandbox. Between the steps, and while packages are installed or the entrypoint is
+    /// loaded, the job may be cancelled.
+    pub(crate) async fn seal_version(self: &Arc<Self>, job: &Job, new: NewDeployment) -> Result<SealedVersion, Fault> {
+        let name = new.name.clone();
+        job.reach(&name, DeploymentState::Building);
+        let uploaded = self.seal_upload(job.project, new).await?;
+        job.check()?;
         let inspected = self.inspect(uploaded).await?;
-        let resolved = self.resolve(inspected).await?;
-        let loaded = self.load(resolved).await?;
+        job.check()?;
+        let resolved = self.resolve(job, inspected).await?;
+        job.reach(&name, DeploymentState::Checking);
+        let loaded = self.load(job, resolved).await?;
         self.store(loaded).await
     }
 
-    /// Checks the request, and seals its files.
-    async fn seal_upload(
-        &self,
-        project: ProjectId,
-        new: NewDeployment,
-        peers: &[(FunctionName, InvocationMode)],
-    ) -> Result<Uploaded, Fault> {
-        new.bundle.validate()?;
-        check_note(new.note.as_deref())?;
+    /// Seals the files.
+    async fn seal_upload(&self, project: ProjectId, new: NewDeployment) -> Result<Uploaded, Fault> {
         let known = self.deps.catalog.by_name(project, &new.name);
-        if let Some(known) = &known {
-            new.target.check(&known.record)?;
-        }
-        self.deps.network.check_granted(project, &new.settings.egress.networks, "egress.networks")?;
-        check_destinations(&self.deps.runs, project, (new.target.alias(), peers), &new.settings.background).await?;
-        self.deps.rules.check_listing(project, &new.bundle).await?;
         let bundle = self.deps.bundles.seal_uploaded(&new.bundle).await?;
         Ok(Uploaded { new, project, known, bundle })
     }
@@ -130,17 +117,18 @@ impl Deployments {
     }
 
     /// Finds the runtime, the layers and the packages, and lays everything out.
-    async fn resolve(&self, Inspected(mut upload): Inspected) -> Result<Resolved, Fault> {
+    async fn resolve(&self, job: &Job, Inspected(mut upload): Inspected) -> Result<Resolved, Fault> {
         let Uploaded { new, project, bundle, .. } = &mut upload;
         let runtime = self.deps.launcher.resolve(&new.settings.runtime)?;
         // Pins the runtime: `python` must not mean another version after an upgrade of the server.
         new.settings.runtime = runtime.name.clone();
         if !self.deps.launcher.is_prepared(&runtime.name) {
-            new.progress.send(ProgressEvent::Waiting(FIRST_USE));
+            new.progress.send(ProgressEvent::Waiting(FIRST_USE.to_owned()));
         }
         let layers = self.deps.layers.resolve(*project, &mut new.settings).await?;
         let code = self.deps.bundles.lay_out(bundle).await?;
-        let dependencies = self.deps.installer.install(*project, &new.settings, &new.bundle, &new.progress).await?;
+        let installing = self.deps.installer.install(*project, &new.settings, &new.bundle, &new.progress);
+        let dependencies = job.interruptible(&self.deps.lifecycle, installing).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let stack = StackSpec { settings: &new.settings, digests: &layers, packages };
         if stack.digest().is_some() {
@@ -154,15 +142,22 @@ impl Deployments {
         Ok(Resolved { upload, runtime, layers, dependencies, layout })
     }
 
-    async fn load(&self, resolved: Resolved) -> Result<Loaded, Fault> {
+    async fn load(self: &Arc<Self>, job: &Job, resolved: Resolved) -> Result<Loaded, Fault> {
         let Resolved { upload, runtime, layers, dependencies, layout } = resolved;
-        let Uploaded { new, project, known, .. } = &upload;
-        new.progress.send(ProgressEvent::Loading);
+        upload.new.progress.send(ProgressEvent::Loading);
         let began = Instant::now();
-        let record = known.as_ref().map(|entry| &entry.record);
-        let loaded = self.load_once(*project, new, layout, record).await;
+        let deployments = Arc::clone(self);
+        // In a task of its own, which ends within the time for the start of an instance: a launch is never given up halfway.
+        let loading = tokio::spawn(async move {
+            let record = upload.known.as_ref().map(|entry| &entry.record);
+            let loaded = deployments.load_once(upload.project, &upload.new, layout, record).await;
+            (upload, loaded)
+        });
+        let loading = async { loading.await.map_err(|error| Fault::internal(format!("the check broke off: {error}"))) };
+        let (upload, loaded) = job.interruptible(&self.deps.lifecycle, loading).await?;
+        let runtime_name = &upload.new.settings.runtime;
         let (launched, wrote) =
-            loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), &new.settings.runtime, fault))?;
+            loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), runtime_name, fault))?;
         let took = began.elapsed();
         let build_log = match &dependencies {
             Some(dependencies) => dependencies.log(self.deps.clock.now()).followed_by(wrote),

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use faas_catalog::{FunctionEntry, RETRIES, decode, encode, function_key, version_key};
 use faas_ports::{Expect, PortError, Write};
 use faas_types::{
-    AliasName, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Reason, Timestamp, VersionRecord,
+    AliasName, Deployment, DeploymentGroup, Fault, FunctionRecord, Mover, ProjectId, Reason, Timestamp, VersionRecord,
 };
 
-use crate::alias_moves::deployment_key;
 use crate::aliases::{Moved, Target};
-use crate::deployment_group::group_write;
+use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;
+use crate::group_record::moved_group;
+use crate::job::Job;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
+use crate::records::{deployment_key, end_writes, group_key};
 use faas_triggers::Reconciled;
 
 /// A function that a commit published.
@@ -32,21 +34,25 @@ struct Draft {
 impl Deployments {
     /// Numbers the versions, points the alias of each to it and records the events, all in one commit. Tries again when
     /// another writer was first, so that a change of vars meanwhile does not fail the deployment.
-    pub(crate) async fn publish(
-        &self,
-        project: ProjectId,
-        sealed: &[SealedVersion],
-        group: Option<DeploymentId>,
-    ) -> Result<Vec<Published>, Fault> {
+    pub(crate) async fn publish(&self, job: &Job, sealed: &[SealedVersion]) -> Result<Vec<Published>, Fault> {
+        let project = job.project;
         for _ in 0..RETRIES {
             let mut drafts = Vec::with_capacity(sealed.len());
             for one in sealed {
-                drafts.push(self.draft(project, one, group).await?);
+                drafts.push(self.draft(job, one).await?);
             }
             let mut writes: Vec<Write> =
                 drafts.iter_mut().flat_map(|draft| std::mem::take(&mut draft.writes)).collect();
-            if let Some(id) = group {
-                writes.push(group_write(project, id, drafts.iter().map(|draft| (&draft.record, &draft.deployment)))?);
+            writes.extend(end_writes(job)?);
+            if let Some(id) = job.group {
+                let begun = self.find_group(project, id).await?;
+                let moves = drafts.iter().map(|draft| &draft.deployment);
+                let group = DeploymentGroup {
+                    request_id: job.request_id.clone(),
+                    created_at: begun.created_at,
+                    ..moved_group(id, moves)
+                };
+                writes.push(Write::Put { key: group_key(project, id), value: encode(&group)?, expect: Expect::Any });
             }
             match self.deps.registry.commit(writes).await {
                 Ok(revision) => {
@@ -60,13 +66,9 @@ impl Deployments {
         Err(Fault::new(Reason::ChangedMeanwhile, format!("{names} is being changed by others")).with_retry_after(1))
     }
 
-    async fn draft(
-        &self,
-        project: ProjectId,
-        sealed: &SealedVersion,
-        group: Option<DeploymentId>,
-    ) -> Result<Draft, Fault> {
-        let new = &sealed.new;
+    async fn draft(&self, job: &Job, sealed: &SealedVersion) -> Result<Draft, Fault> {
+        let (project, new) = (job.project, &sealed.new);
+        let member = job.member(&new.name).ok_or_else(|| Fault::internal("a version of another deployment"))?;
         let (mut record, expect) = self.newest_record(project, new).await?;
         let now = record.moment(self.deps.clock.now());
         record.latest_version += 1;
@@ -76,9 +78,18 @@ impl Deployments {
         let alias = new.target.alias();
         let by = new.author.clone().map_or(Mover::Platform, Mover::Key);
         let event = self.event(&mut record, alias, Moved { kind, by, from, note: new.note.clone(), at: now });
-        let deployment = Deployment { group, ..event };
+        let deployment = Deployment {
+            id: member.id,
+            group: job.group,
+            expires_at: record.aliases.get(alias).and_then(|alias| alias.expires_at),
+            check_ms: Some(u64::try_from(sealed.check.as_millis()).unwrap_or(u64::MAX)),
+            packages: sealed.dependencies.as_ref().map(Dependencies::summary),
+            request_id: job.request_id.clone(),
+            created_at: job.created_at,
+            ..event
+        };
         // Triggers are those of the version that `live` points to: a canary has none.
-        let triggers = if deployment.to == version.number && *alias == AliasName::live() {
+        let triggers = if deployment.to == Some(version.number) && *alias == AliasName::live() {
             self.deps.triggers.reconcile(project, record.id, &new.settings.triggers).await?
         } else {
             Reconciled::default()
@@ -87,7 +98,7 @@ impl Deployments {
         let mut writes = vec![
             put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
             put(function_key(project, &new.name), encode(&record)?, expect),
-            put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
+            put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Any),
         ];
         writes.extend(triggers.writes.iter().cloned());
         Ok(Draft { deployment, record, version, triggers, writes })

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use faas_catalog::{FunctionEntry, decode};
-use faas_ports::Collection;
+use faas_catalog::FunctionEntry;
 use faas_types::{AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, Reason, VersionRecord};
 
 use crate::aliases::Moved;
-use crate::deploy::Deployed;
+use crate::deployed::Deployed;
 use crate::deployments::Deployments;
 use crate::note::check_note;
-
-/// Rows read in one page.
-const PAGE: u32 = 500;
 
 impl Deployments {
     /// Moves `live` back to `version`, or to the last version that was good. Ends a canary or a split that is under way; where
@@ -77,25 +73,6 @@ impl Deployments {
             }
         }
         Ok(None)
-    }
-
-    /// The events that moved a function's aliases, oldest first.
-    ///
-    /// # Errors
-    /// When the registry cannot be read.
-    pub async fn list(&self, entry: &FunctionEntry) -> Result<Vec<Deployment>, Fault> {
-        let prefix = format!("{}/", entry.record.id);
-        let (mut after, mut events) = (None::<String>, Vec::new());
-        loop {
-            let project = entry.record.project;
-            let rows =
-                self.deps.registry.list(project, Collection::Deployments, &prefix, after.as_deref(), PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(events) };
-            after = Some(last.key.name.clone());
-            for row in &rows {
-                events.push(decode::<Deployment>(&row.key, &row.value)?);
-            }
-        }
     }
 }
 

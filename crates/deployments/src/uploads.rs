@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{Blobs, Clock};
-use faas_types::{Bundle, Code, Digest, Fault, FunctionName, LayerName, ProjectId};
+use faas_types::{Bundle, Code, Digest, Fault, ProjectId};
 
 use crate::upload_rules::UploadRules;
 
@@ -36,25 +36,9 @@ pub struct Plan {
     pub bytes_missing: u64,
 }
 
-/// What files are uploaded for.
-#[derive(Clone, Debug)]
-pub enum PlanSubject {
-    /// A version of a function.
-    Function(FunctionName),
-    /// A version of a named layer.
-    Layer(LayerName),
-}
-
-// === impl PlanSubject ===
-
-impl PlanSubject {
-    /// The name of the lease on its files.
-    pub(crate) fn lease(&self, project: ProjectId) -> String {
-        match self {
-            Self::Function(name) => format!("{project}/function/{name}"),
-            Self::Layer(name) => format!("{project}/layer/{name}"),
-        }
-    }
+/// The name of the lease on the files of a bundle.
+pub(crate) fn lease_on(project: ProjectId, bundle: &Bundle) -> String {
+    format!("{project}/{}", Digest::from_bytes(*blake3::hash(&bundle.canonical_bytes()).as_bytes()))
 }
 
 // === impl Uploads ===
@@ -70,14 +54,22 @@ impl Uploads {
     ///
     /// # Errors
     /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator or the project blocks.
-    pub async fn plan(&self, project: ProjectId, subject: &PlanSubject, bundle: &Bundle) -> Result<Plan, Fault> {
+    pub async fn check(&self, project: ProjectId, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
         self.deps.rules.check_listing(project, bundle).await?;
-        self.deps.leases.open(&subject.lease(project), self.deps.clock.now());
+        self.deps.leases.open(&lease_on(project, bundle), self.deps.clock.now());
         let missing = self.deps.bundles.missing(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
         Ok(Plan { missing, bytes_total: bundle.size(), bytes_missing })
+    }
+
+    /// Whether a file's bytes are stored, and whole.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn has(&self, digest: Digest) -> Result<bool, Fault> {
+        Ok(self.deps.blobs.missing(&[digest]).await?.is_empty())
     }
 
     /// Stores one file's bytes.

@@ -8,8 +8,8 @@ use faas_catalog::{FunctionEntry, encode, version_key};
 use faas_ports::{Expect, RunQuery, Write};
 use faas_types::{Code, Deployment, Fault, FunctionRecord, RunState, Timestamp, limits};
 
-use crate::alias_moves::deployment_key;
 use crate::deployments::Deployments;
+use crate::records::delete_writes;
 
 /// A version that an alias left less than this ago is still needed: calls to it may be on their way.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -105,8 +105,11 @@ impl Deployments {
             return Ok(());
         }
         let project = entry.record.project;
-        let delete = |event| Write::Delete { key: deployment_key(project, event), expect: Expect::Any };
-        self.deps.registry.commit(events[..old].iter().map(delete).collect()).await?;
+        let ended = events[..old].iter().filter(|event| event.state.is_terminal());
+        let writes: Vec<Write> = ended.flat_map(|event| delete_writes(project, event)).collect();
+        if !writes.is_empty() {
+            self.deps.registry.commit(writes).await?;
+        }
         Ok(())
     }
 }
@@ -120,8 +123,8 @@ fn needed(record: &FunctionRecord, events: &[Deployment], now: Timestamp) -> BTr
         needed.extend(split(alias.split));
     }
     needed.extend(record.canary.map(|canary| canary.version));
-    for event in events.iter().filter(|event| now.since(event.at) < GRACE) {
-        needed.extend(event.from.into_iter().chain([event.to]).chain(split(event.split)));
+    for event in events.iter().filter(|event| now.since(event.created_at) < GRACE) {
+        needed.extend(event.from.into_iter().chain(event.to).chain(split(event.split)));
     }
     if let Some(live) = record.live() {
         needed.extend(Deployment::ways_back(events, live.version).into_iter().take(WAYS_BACK));

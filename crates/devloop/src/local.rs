@@ -194,12 +194,12 @@ pub async fn deploy(
         (manifest.settings.scaling.min, manifest.settings.scaling.max) = (1, 1);
     }
     lay_in(client, layers, &mut manifest).await?;
-    let plan = client.plan(name, &project.files).await?;
+    let plan = client.check_blobs(&project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
     let body = Project { manifest, ..project.clone() }.manifest_body();
-    let deployment = client.deploy(name, body, &project.files, DeployOptions::default(), |_| {}).await?;
+    let deployment = client.deploy(name, body, &project.files, DeployOptions::default()).await?;
     if let Some(debuggee) = debuggee {
-        lead_to(debuggee, project, Some(deployment.version));
+        lead_to(debuggee, project, deployment.version);
     }
     Ok(deployment)
 }

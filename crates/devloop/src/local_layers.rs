@@ -44,7 +44,7 @@ async fn published(client: &Client, layer: &LocalLayer) -> anyhow::Result<u32> {
         return Ok(newest.version);
     }
     let name = layer.name.as_str();
-    let plan = client.plan_layer(name, &files).await?;
+    let plan = client.check_blobs(&files).await?;
     client.upload(&plan.missing, &files, |_| {}).await?;
     let files = files.into_iter().map(|file| file.entry).collect();
     Ok(client.publish_layer(name, &PublishLayer { files, ..PublishLayer::default() }).await?.version)

@@ -82,6 +82,9 @@ impl Engine {
         let catalog = base.catalog_services(&runs);
         let uploads = base.upload_services(&settings);
         let deployments = base.deployments(&runs, &triggers, &catalog, &uploads, settings.versions_kept);
+        if let Err(fault) = deployments.end_interrupted().await {
+            tracing::error!(%fault, "deployments that were interrupted cannot be ended");
+        }
         let gc = base.gc(&runs, settings.gc);
         let Foundation { ports, catalog: functions, .. } = &base;
         let tending = Arc::clone(&runs).tend(settings.tend_every, settings.idle_timeout);

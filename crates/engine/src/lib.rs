@@ -31,9 +31,10 @@ pub use faas_triggers::{
 };
 
 pub use faas_deployments::{
-    AliasWish, CanaryStatus, Dependencies, Deployed, DeployedGroup, Deployments, GarbageCollector, GcPolicy, GcReport,
-    GcStats, KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, NewDeployment, NewLayer, PackageInstaller,
-    Plan, PlanSubject, ProgressEvent, ProgressReceiver, ProgressSender, Target, Unmoved, UploadRules, Uploads,
+    AcceptOptions, AcceptedDeployment, AcceptedGroup, AliasWish, CanaryStatus, Dependencies, Deployed, DeployedGroup,
+    DeploymentEvent, Deployments, EventTail, GarbageCollector, GcPolicy, GcReport, GcStats, KnownLayer, KnownLayerName,
+    KnownLayerVersion, LayerCatalog, NewDeployment, NewLayer, PackageInstaller, Plan, ProgressEvent, ProgressSender,
+    Target, Unmoved, UploadRules, Uploads,
 };
 
 pub use engine::Engine;

@@ -35,8 +35,8 @@ pub trait Blobs: Send + Sync {
     /// when the stored bytes do not match.
     async fn get(&self, digest: &Digest) -> PortResult<Bytes>;
 
-    /// Those of the digests that are not stored, each once, in the given order. The stored ones are renewed: the caller may
-    /// rely on them for the grace of garbage collection.
+    /// Those of the digests that are not stored, or whose stored bytes are damaged, each once, in the given order. The stored
+    /// ones are renewed: the caller may rely on them for the grace of garbage collection.
     async fn missing(&self, digests: &[Digest]) -> PortResult<Vec<Digest>>;
 
     /// Removes the bytes; removing a missing blob is not an error.

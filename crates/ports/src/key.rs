@@ -11,6 +11,10 @@ pub enum Collection {
     Tombstones,
     Versions,
     Deployments,
+    DeploymentIds,
+    DeploymentsUnderWay,
+    DeploymentEvents,
+    DeploymentGroups,
     Bundles,
     Keys,
     KeyUses,
@@ -38,12 +42,16 @@ pub struct Key {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Projects,
         Self::Functions,
         Self::Tombstones,
         Self::Versions,
         Self::Deployments,
+        Self::DeploymentIds,
+        Self::DeploymentsUnderWay,
+        Self::DeploymentEvents,
+        Self::DeploymentGroups,
         Self::Bundles,
         Self::Keys,
         Self::KeyUses,
@@ -65,6 +73,10 @@ impl Collection {
             Self::Tombstones => "tombstones",
             Self::Versions => "versions",
             Self::Deployments => "deployments",
+            Self::DeploymentIds => "deployment_ids",
+            Self::DeploymentsUnderWay => "deployments_under_way",
+            Self::DeploymentEvents => "deployment_events",
+            Self::DeploymentGroups => "deployment_groups",
             Self::Bundles => "bundles",
             Self::Keys => "keys",
             Self::KeyUses => "key_uses",

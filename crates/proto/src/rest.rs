@@ -25,8 +25,8 @@ mod trigger;
 mod var;
 
 pub use alias::{
-    AliasList, AliasTarget, AliasView, CanaryPolicyView, EndRollout, FileChangeView, MoveList, MoveView, MoverView,
-    RolloutView, SetAlias, SettingChangeView, SplitView, VersionDiff,
+    AliasList, AliasTarget, AliasView, CanaryPolicyView, EndRollout, FileChangeView, MoverView, RolloutView, SetAlias,
+    SettingChangeView, SplitView, VersionDiff,
 };
 pub use author::AuthorView;
 pub use background::{
@@ -36,9 +36,10 @@ pub use background::{
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use collect::{GcReport, GcRequest};
 pub use deploy::{
-    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployGroupRequest, DeployPlan,
-    DeployPlanRequest, DeployRequest, DeploymentGroupView, DeploymentView, FunctionToDeploy, RollbackGroupRequest,
-    RollbackRequest, UnmovedView, VersionFiles,
+    BuildLineView, BuildLogView, BundleFileBody, CheckBlobs, DependenciesView, DeployGroupRequest, DeployLine,
+    DeployProgress, DeployRequest, DeployStep, DeploymentEventList, DeploymentGroupList, DeploymentGroupView,
+    DeploymentList, DeploymentView, FunctionToDeploy, MissingBlobs, RollbackGroupRequest, RollbackRequest, UnmovedView,
+    VersionFiles,
 };
 pub use function::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,

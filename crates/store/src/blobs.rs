@@ -1,20 +1,20 @@
 //! Blobs as files named by their hash.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{Blobs, PortError, PortResult, StoredBlob};
 use faas_types::{Digest, Timestamp};
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
@@ -45,7 +45,12 @@ struct Tree {
     drafts: Arc<AtomicU64>,
     /// Held while a file takes or leaves its name, so that mending and setting aside do not cross.
     naming: Arc<Mutex<()>>,
+    /// Blobs whose bytes were found whole, and the time that their file had then: one that others write to has another.
+    whole: Arc<Mutex<HashMap<Digest, Duration>>>,
 }
+
+/// Blobs that are remembered as whole; more are looked at again.
+const WHOLE_MAX: usize = 200_000;
 
 // === impl FileBlobs ===
 
@@ -56,6 +61,7 @@ impl FileBlobs {
             fsync: shared.fsync.clone(),
             drafts: Arc::default(),
             naming: Arc::default(),
+            whole: Arc::default(),
         };
         tree.prepare().map_err(StoreError::io("cannot prepare", &*tree.root))?;
         Ok(Self { shared, tree, turns: Arc::new(Semaphore::new(AT_ONCE)) })
@@ -104,7 +110,7 @@ impl Blobs for FileBlobs {
         self.blocking(move |tree| {
             let mut missing = Vec::new();
             for digest in wanted {
-                if !tree.renew(&digest)? {
+                if !tree.is_whole(&digest)? || !tree.renew(&digest)? {
                     missing.push(digest);
                 }
             }
@@ -206,6 +212,7 @@ impl Tree {
         if is_named(&bytes, digest) {
             return Ok(bytes.into());
         }
+        self.whole.lock().remove(digest);
         // Out of the way, so that the digest counts as missing and the next upload mends it.
         let aside = self.root.join(CORRUPT).join(digest.to_string());
         let moved = fs::rename(self.path(digest), &aside).is_ok();
@@ -220,13 +227,49 @@ impl Tree {
         })
     }
 
+    /// Whether a blob is stored with the bytes of its name. They are read where they were not before, or where the file was
+    /// written since; one that is damaged is set aside.
+    fn is_whole(&self, digest: &Digest) -> PortResult<bool> {
+        let modified = |path: &Path| fs::symlink_metadata(path).and_then(|meta| meta.modified());
+        let before = match modified(&self.path(digest)) {
+            Ok(time) => since_epoch(time),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(PortError::io("cannot look at a blob", error)),
+        };
+        if self.whole.lock().get(digest) == Some(&before) {
+            return Ok(true);
+        }
+        match self.get(digest) {
+            Ok(_) => self.remember(digest, before),
+            Err(PortError::Corrupt { .. } | PortError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn remember(&self, digest: &Digest, modified: Duration) {
+        let mut whole = self.whole.lock();
+        if whole.len() >= WHOLE_MAX && !whole.contains_key(digest) {
+            whole.clear();
+        }
+        whole.insert(*digest, modified);
+    }
+
     /// Sets a blob's time to now; `false` when it is not there.
     fn renew(&self, digest: &Digest) -> PortResult<bool> {
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
+        let now = since_epoch(SystemTime::now());
+        let (seconds, nanos) = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), i64::from(now.subsec_nanos()));
+        let now_spec = Timespec { tv_sec: seconds, tv_nsec: nanos };
+        let times =
+            Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now_spec };
         let _naming = self.naming.lock();
         match utimensat(CWD, self.path(digest), &times, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                if let Some(modified) = self.whole.lock().get_mut(digest) {
+                    *modified = now;
+                }
+                Ok(true)
+            }
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(PortError::io("cannot renew a blob", error.into())),
         }
@@ -276,8 +319,12 @@ impl Tree {
 
 /// Times before the epoch count as the epoch.
 fn renewed_at(meta: &fs::Metadata) -> Timestamp {
-    let since = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let since = meta.modified().map(since_epoch).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Whether these are the parts, one behind the other.

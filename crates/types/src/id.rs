@@ -138,8 +138,10 @@ id_kinds! {
     FunctionId = Function("fn");
     /// An immutable version of a function.
     VersionId = Version("ver");
-    /// An event that moved an alias.
+    /// A deployment, or another move of an alias.
     DeploymentId = Deployment("dep");
+    /// Functions that are deployed in one commit.
+    DeploymentGroupId = DeploymentGroup("dgr");
     /// What creates runs.
     TriggerId = Trigger("trg");
     /// One accepted execution.

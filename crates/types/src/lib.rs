@@ -18,6 +18,7 @@ mod cron_clock;
 mod cron_fields;
 mod cron_ticks;
 mod debuggee;
+mod deployment;
 mod digest;
 mod egress_limits;
 mod egress_policy;
@@ -72,6 +73,7 @@ pub use cors::{CorsOrigin, CorsSettings, InvalidOriginOfPages};
 pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use debuggee::Debuggee;
+pub use deployment::{Deployment, DeploymentGroup, DeploymentKind, DeploymentState, GroupMember, VersionPackages};
 pub use digest::Digest;
 pub use egress_limits::EgressLimits;
 pub use egress_policy::{ConnectionLog, EgressPolicy, PolicyOverride, PolicySource};
@@ -84,8 +86,8 @@ pub use function_ref::FunctionRef;
 pub use function_target::{FunctionTarget, InvalidFunctionTarget};
 pub use http_method::HttpMethod;
 pub use id::{
-    AttemptId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId,
-    ProjectId, RunId, SandboxId, TriggerId, VersionId,
+    AttemptId, DeploymentGroupId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId,
+    MessageId, ProjectId, RunId, SandboxId, TriggerId, VersionId,
 };
 pub use index_url::{IndexHost, IndexUrl, InvalidIndex};
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
@@ -118,8 +120,5 @@ pub use timeline::{StartTimes, Timeline};
 pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, Redelivery, WebhookReply, WebhookTrigger,
 };
-pub use version::{
-    Aliases, BuildLine, BuildLog, Deployment, DeploymentGroup, DeploymentKind, FunctionRecord, GroupMember,
-    VersionRecord,
-};
+pub use version::{Aliases, BuildLine, BuildLog, FunctionRecord, VersionRecord};
 pub use webhook_scheme::WebhookScheme;

@@ -127,6 +127,8 @@ reasons! {
     AliasNotFound = "alias_not_found", NotFound, "list aliases with GET /api/v1/functions/{function}/aliases";
     /// No canary of the function is under way.
     RolloutNotFound = "rollout_not_found", NotFound;
+    /// No deployment has that id.
+    DeploymentNotFound = "deployment_not_found", NotFound, "list deployments with GET /api/v1/functions/{function}/deployments";
     /// No deployment group has that id.
     DeploymentGroupNotFound = "deployment_group_not_found", NotFound;
     /// The function has no such trigger.
@@ -155,6 +157,8 @@ reasons! {
     OperationInProgress = "operation_in_progress", Conflict, "wait for it to end, then try again";
     /// Something else uses it.
     InUse = "in_use", Conflict;
+    /// The deployment has ended, or is being committed.
+    DeploymentEnded = "deployment_ended", Conflict;
     /// The run has ended already.
     RunEnded = "run_ended", Conflict;
     /// The run has not ended yet.
@@ -177,6 +181,8 @@ reasons! {
     Overloaded = "overloaded", Overloaded;
     /// The server is starting or stopping, or has no room for the request.
     Unavailable = "unavailable", Unavailable;
+    /// The server stopped while the deployment was under way; nothing was changed.
+    DeploymentInterrupted = "deployment_interrupted", Unavailable, "deploy again";
     /// The machine cannot confine functions as strongly as demanded.
     IsolationUnavailable = "isolation_unavailable", IsolationUnavailable;
     /// The disk is full.
@@ -191,6 +197,8 @@ reasons! {
     Internal = "internal", Internal;
     /// The caller went away or cancelled the run.
     Cancelled = "cancelled", Cancelled;
+    /// The deployment was cancelled; nothing was changed.
+    DeploymentCancelled = "deployment_cancelled", Cancelled;
     /// The route does not take a body of that media type.
     UnsupportedMediaType = "unsupported_media_type", UnsupportedMediaType;
     /// The function could not start another process or thread.

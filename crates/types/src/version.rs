@@ -1,4 +1,4 @@
-//! Functions, their versions and the events that moved their aliases, as the registry keeps them.
+//! Functions and their versions, as the registry keeps them.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,8 @@ use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alias, AliasName, Author, ByteSize, Canary, Declaration, DeploymentId, Digest, FunctionId, FunctionName,
-    FunctionSettings, LogLevel, LogStream, Mover, PolicyOverride, ProjectId, RuntimeName, Split, Stage, Timestamp,
-    VersionId,
+    Alias, AliasName, Author, ByteSize, Canary, Declaration, Digest, FunctionId, FunctionName, FunctionSettings,
+    LogLevel, LogStream, PolicyOverride, ProjectId, RuntimeName, Stage, Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -180,66 +179,6 @@ impl FunctionRecord {
     }
 }
 
-/// What moved an alias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DeploymentKind {
-    /// A version was deployed to it.
-    #[default]
-    Deploy,
-    /// Somebody went back to an earlier version.
-    Rollback,
-    /// Somebody set it.
-    Set,
-    /// Somebody removed it.
-    Remove,
-    /// A preview's time was over.
-    Expire,
-    /// A new version got its first share.
-    Canary,
-    /// It got a larger share.
-    Step,
-    /// It took over.
-    Promote,
-    /// Somebody ended its trial.
-    Abort,
-    /// It broke its policy and went by itself.
-    Breach,
-}
-
-/// An event that moved an alias.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
-    /// Its id.
-    pub id: DeploymentId,
-    /// The function.
-    pub function: FunctionId,
-    /// The alias that moved.
-    pub alias: AliasName,
-    /// Where it pointed before; `None` for the first.
-    pub from: Option<u32>,
-    /// Where it points since; where it pointed last, when it is gone.
-    pub to: u32,
-    /// The second version and its share since.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub split: Option<Split>,
-    /// What moved it.
-    #[serde(default)]
-    pub kind: DeploymentKind,
-    /// Who moved it; absent for events of servers that did not ask.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Mover>,
-    /// Whether it was a rollback.
-    pub rollback: bool,
-    /// What the author said.
-    pub note: Option<String>,
-    /// The deployment group that it was part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<DeploymentId>,
-    /// When it happened.
-    pub at: Timestamp,
-}
-
 /// What a function wrote while its version was checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildLog {
@@ -262,34 +201,6 @@ pub struct BuildLine {
     pub message: String,
 }
 
-/// A deployment group: functions whose `live` moved in one commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeploymentGroup {
-    /// Its id, which each of their deployments names.
-    pub id: DeploymentId,
-    /// The functions.
-    pub members: Vec<GroupMember>,
-    /// Whether it was a rollback.
-    pub rollback: bool,
-    /// What the author said.
-    pub note: Option<String>,
-    /// When it happened.
-    pub at: Timestamp,
-}
-
-/// A function of a deployment group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupMember {
-    /// The function.
-    pub function: FunctionId,
-    /// Its name.
-    pub name: FunctionName,
-    /// Where `live` pointed before; `None` for the first version.
-    pub from: Option<u32>,
-    /// Where it points since.
-    pub to: u32,
-}
-
 // === impl BuildLog ===
 
 impl BuildLog {
@@ -299,79 +210,5 @@ impl BuildLog {
         self.lines.extend(next.lines);
         self.dropped += next.dropped;
         self
-    }
-}
-
-// === impl Deployment ===
-
-impl Deployment {
-    /// The versions to which `live` may go back, the best first: those that took every call of `live` once, the latest
-    /// first, without the present one and without any that went badly since it last came. A version went badly when it was
-    /// rolled back from, or when its trial was broken off, by its policy or by somebody. `events` are a function's, oldest
-    /// first.
-    #[must_use]
-    pub fn ways_back(events: &[Self], live: u32) -> Vec<u32> {
-        let (mut served, mut bad) = (Vec::new(), Vec::new());
-        let mut tried = None;
-        for event in events.iter().filter(|event| event.alias == AliasName::live()) {
-            match event.kind {
-                DeploymentKind::Breach | DeploymentKind::Abort => bad.extend(tried),
-                DeploymentKind::Rollback => bad.extend(event.from),
-                _ if event.rollback => bad.extend(event.from),
-                _ => bad.retain(|version| *version != event.to),
-            }
-            tried = event.split.map(|split| split.version);
-            served.retain(|version| *version != event.to);
-            served.push(event.to);
-        }
-        served.into_iter().rev().filter(|version| *version != live && !bad.contains(version)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Permille;
-
-    fn event(kind: DeploymentKind, from: u32, to: u32, tried: Option<u32>) -> Deployment {
-        let share = Permille::new(100).expect("a share");
-        Deployment {
-            id: DeploymentId::from_u128(1),
-            function: FunctionId::from_u128(1),
-            alias: AliasName::live(),
-            from: (from > 0).then_some(from),
-            to,
-            split: tried.map(|version| Split { version, share }),
-            kind,
-            by: None,
-            rollback: kind == DeploymentKind::Rollback,
-            note: None,
-            group: None,
-            at: Timestamp::from_millis(0),
-        }
-    }
-
-    #[test]
-    fn a_rollback_goes_to_what_was_good() {
-        use DeploymentKind::{Abort, Breach, Canary, Deploy, Promote, Rollback, Step};
-        let mut events = vec![event(Deploy, 0, 1, None), event(Deploy, 1, 2, None), event(Deploy, 2, 3, None)];
-        assert_eq!(Deployment::ways_back(&events, 3), [2, 1]);
-        events.push(event(Rollback, 3, 2, None));
-        assert_eq!(Deployment::ways_back(&events, 2), [1], "three was left for a reason");
-        events.extend([event(Canary, 2, 2, Some(4)), event(Step, 2, 2, Some(4)), event(Breach, 2, 2, None)]);
-        assert_eq!(Deployment::ways_back(&events, 2), [1], "four never took over");
-        events.extend([event(Canary, 2, 2, Some(5)), event(Promote, 2, 5, None)]);
-        assert_eq!(Deployment::ways_back(&events, 5), [2, 1]);
-        // Five tried again and broken off is no way back, though it served once.
-        events.extend([event(Deploy, 5, 6, None), event(Canary, 6, 6, Some(5)), event(Abort, 6, 6, None)]);
-        assert_eq!(Deployment::ways_back(&events, 6), [2, 1]);
-        events.push(event(Deploy, 6, 3, None));
-        assert_eq!(Deployment::ways_back(&events, 3), [6, 2, 1], "deployed again it counts as good again");
-    }
-
-    #[test]
-    fn other_aliases_are_no_way_back() {
-        let other = Deployment { alias: "dev".parse().expect("a name"), ..event(DeploymentKind::Deploy, 0, 9, None) };
-        assert!(Deployment::ways_back(&[other, event(DeploymentKind::Deploy, 0, 1, None)], 1).is_empty());
     }
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
-use faas_client::rest::{DeployPlan, FunctionToDeploy};
-use faas_client::{Client, ClientError, DeployOptions, ManifestBody};
+use faas_client::rest::{FunctionToDeploy, MissingBlobs};
+use faas_client::{Client, DeployOptions, ManifestBody};
 use faas_config::location_of_var;
 use faas_preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
@@ -23,13 +23,14 @@ use faas_source::checks;
 use faas_source::fetched::{FetchedSource, SourceArgs};
 use faas_source::project::{Overrides, Project};
 use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
 use faas_terminal::read_progress::ReadProgress;
 use faas_terminal::session::Session;
 use faas_terminal::text;
 use interrupt::{Interrupt, Stage};
 use steps::Steps;
 
-pub(crate) use report::{NO_HTTP, deployment_table, group_table, has_http};
+pub(crate) use report::{NO_HTTP, deployment_table, group_table, has_http, number};
 
 /// Deploy a directory, a file, an archive or a repository and get its URL
 ///
@@ -58,6 +59,9 @@ pub(crate) struct DeployArgs {
     /// Show what would be uploaded, and stop
     #[arg(long)]
     dry_run: bool,
+    /// Print the deployment's id once the server has accepted it, and stop; follow it with `faas deployments events ID`
+    #[arg(long, conflicts_with = "dry_run")]
+    detach: bool,
     /// Show the changed lines of text files against what is live
     #[arg(long)]
     diff: bool,
@@ -105,12 +109,13 @@ Examples:
   faas deploy release.tar.gz
   faas deploy - --name hello
   faas deploy git+https://example.org/team/shop.git@v1.2#functions/cart
+  faas deploy hello --detach
   faas deploy hello -o ndjson";
 
 /// A function that is on its way.
 struct DeployUnit {
     project: Project,
-    plan: DeployPlan,
+    plan: MissingBlobs,
     changes: Changes,
 }
 
@@ -136,11 +141,12 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     let client = session.client()?;
     let mut units = Vec::with_capacity(projects.len());
     for project in projects {
-        let plan = client.plan(project.name.as_str(), &project.files).await?;
+        let plan = client.check_blobs(&project.files).await?;
         let changes = Changes::against_live(&client, &project).await?;
         let unit = DeployUnit { project, plan, changes };
         let diff = if args.diff { Some(unit.changes.diff(&client, &unit.project).await?) } else { None };
         report::announce(&unit, diff.as_deref(), session);
+        steps.compared(&unit)?;
         units.push((unit, diff));
     }
     if args.dry_run {
@@ -151,38 +157,92 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     interrupt.reach(Stage::Preparing(serving.collect()));
     upload(&client, &units, &steps).await?;
     interrupt.reach(Stage::Asked(units.iter().map(|unit| unit.project.name.to_string()).collect()));
-    let build = steps.building(units.len());
-    match &units[..] {
-        [unit] => {
-            let DeployUnit { project, .. } = unit;
-            let manifest = project.manifest_body();
-            let options = args.target.options(args.note);
-            let deployment =
-                client.deploy(project.name.as_str(), manifest, &project.files, options, |step| build.step(&step)).await;
-            build.end();
-            let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
-            interrupt.reach(Stage::Done);
-            steps.switched(&deployment);
-            report::print_deployment(&deployment, unit, started.elapsed(), session)?;
-        }
-        several => {
-            let functions = several.iter().map(|DeployUnit { project, .. }| {
-                let ManifestBody { manifest, origins } = project.manifest_body();
-                let files = project.files.iter().map(|file| file.entry.clone()).collect();
-                FunctionToDeploy { manifest, origins, files }
-            });
-            let group = client.deploy_group(functions.collect(), args.note, |step| build.step(&step)).await;
-            build.end();
-            let group = group?;
-            interrupt.reach(Stage::Done);
-            group.deployments.iter().for_each(|deployment| steps.switched(deployment));
-            report::print_group(&group, several, started.elapsed(), session)?;
-        }
+    let way = Way { client: &client, steps: &steps, interrupt: &interrupt, session, detach: args.detach };
+    let is_done = match &units[..] {
+        [unit] => way
+            .deploy(unit, args.target.options(args.note), started)
+            .await
+            .map_err(|error| placed(&error, &source.path))?,
+        several => way.deploy_group(several, args.note, started).await?,
+    };
+    if !is_done {
+        return Ok(());
     }
     for unit in &units {
         tell_of_triggers(&client, &unit.project, session).await?;
     }
     Ok(())
+}
+
+/// What the last part of a deployment works with.
+struct Way<'d> {
+    client: &'d Client,
+    steps: &'d Steps<'d>,
+    interrupt: &'d Interrupt,
+    session: &'d Session,
+    detach: bool,
+}
+
+// === impl Way ===
+
+impl Way<'_> {
+    /// Deploys one function; false when it goes on by itself.
+    async fn deploy(&self, unit: &DeployUnit, options: DeployOptions, started: Instant) -> anyhow::Result<bool> {
+        let DeployUnit { project, .. } = unit;
+        let manifest = project.manifest_body();
+        let begun = self.client.start_deployment(project.name.as_str(), manifest, &project.files, options).await?;
+        if self.detach {
+            return self.let_go(&begun.id, &begun);
+        }
+        self.interrupt.reach(Stage::UnderWay(self.client.clone(), begun.id.clone()));
+        let build = self.steps.building(1);
+        let outcome = self.client.follow_deployment(&begun.id).await?.outcome(|event| build.show(event)).await;
+        build.end();
+        if outcome.is_err() {
+            self.interrupt.give_way().await;
+        }
+        let deployment = outcome?;
+        self.interrupt.reach(Stage::Done);
+        self.steps.switched(&deployment);
+        report::print_deployment(&deployment, started.elapsed(), self.session)?;
+        Ok(true)
+    }
+
+    /// Deploys several functions in one commit; false when that goes on by itself.
+    async fn deploy_group(&self, units: &[DeployUnit], note: Option<String>, started: Instant) -> anyhow::Result<bool> {
+        let functions = units.iter().map(|DeployUnit { project, .. }| {
+            let ManifestBody { manifest, origins } = project.manifest_body();
+            let files = project.files.iter().map(|file| file.entry.clone()).collect();
+            FunctionToDeploy { manifest, origins, files }
+        });
+        let begun = self.client.start_group(functions.collect(), note).await?;
+        if self.detach {
+            return self.let_go(&begun.id, &begun);
+        }
+        self.interrupt.reach(Stage::UnderWay(self.client.clone(), begun.id.clone()));
+        let build = self.steps.building(units.len());
+        let outcome = self.client.follow_group(&begun.id).await?.outcome(|event| build.show(event)).await;
+        build.end();
+        if outcome.is_err() {
+            self.interrupt.give_way().await;
+        }
+        let group = outcome?;
+        self.interrupt.reach(Stage::Done);
+        group.deployments.iter().for_each(|deployment| self.steps.switched(deployment));
+        report::print_group(&group, started.elapsed(), self.session)?;
+        Ok(true)
+    }
+
+    fn let_go(&self, id: &str, begun: &impl serde::Serialize) -> anyhow::Result<bool> {
+        self.interrupt.reach(Stage::Done);
+        let out = &self.session.out;
+        match out.format {
+            Format::Table => out.line(id)?,
+            Format::Json | Format::Ndjson => out.json(begun)?,
+        }
+        out.note(format_args!("follow it: faas deployments events {id}"));
+        Ok(false)
+    }
 }
 
 // === impl TargetArgs ===
@@ -236,8 +296,8 @@ async fn upload(client: &Client, units: &[DeployUnit], steps: &Steps<'_>) -> any
 }
 
 /// Adds where a var stands that the server refused: what it got has no lines.
-fn placed(error: &ClientError, dir: &Path) -> Failure {
-    let mut failure = Failure::from(error);
+fn placed(error: &anyhow::Error, dir: &Path) -> Failure {
+    let mut failure = Failure::from_error(error);
     let key = failure.message.strip_prefix("vars.").and_then(|rest| rest.split_once(':'));
     if let Some(place) = key.and_then(|(key, _)| location_of_var(dir, key)) {
         failure.message = format!("{place}: {}", failure.message);

@@ -31,14 +31,14 @@ const EXAMPLES: &str = "\
 Examples:
   faas rollback hello
   faas rollback hello --to 3
-  faas rollback --group dep_01JD2Z7Y5T0000000000000000";
+  faas rollback --group dgr_01JD2Z7Y5T0000000000000000";
 
 pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     if let Some(id) = &args.group {
         let group = client.rollback_group(id, args.note).await?;
         for unmoved in &group.unmoved {
-            session.out.note(format_args!("{} stays as it is: {}", unmoved.function, unmoved.why));
+            session.out.note(format_args!("{} stays as it is: {}", unmoved.function, unmoved.message));
         }
         return session.out.item(&group, group_table);
     }

@@ -17,7 +17,7 @@ use super::LayerCatalog;
 use super::named::{name_key, version_key};
 use crate::note::check_note;
 use crate::progress::ProgressSender;
-use crate::uploads::PlanSubject;
+use crate::uploads::lease_on;
 
 /// How many of the largest packages a version lists.
 const HEAVY_MAX: usize = 50;
@@ -72,10 +72,11 @@ impl LayerCatalog {
         if new.runtimes.len() > limits::LAYER_RUNTIMES_MAX {
             return Err(invalid(&format!("runtimes: {} at most", limits::LAYER_RUNTIMES_MAX)));
         }
-        let lease = PlanSubject::Layer(new.name.clone()).lease(project);
+        let lease = lease_on(project, &new.bundle);
         self.deps.leases.open(&lease, self.deps.clock.now());
         self.check_room(project, &new.name).await?;
         self.deps.rules.check_listing(project, &new.bundle).await?;
+        self.deps.bundles.check_uploaded(&new.bundle).await?;
         let uploaded = self.deps.bundles.seal_uploaded(&new.bundle).await?;
         self.deps.rules.check_files(project, &new.bundle, &new.allowed_secrets).await?;
         let content = if new.install {

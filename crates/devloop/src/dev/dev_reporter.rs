@@ -70,7 +70,8 @@ impl DevReporter {
             return false;
         }
         self.say(&report, || {
-            let line = format!("version {} serves after {}", deployment.version, text::took(took));
+            let version = deployment.version.unwrap_or_default();
+            let line = format!("version {version} serves after {}", text::took(took));
             self.out.on_stdout(Tone::Faint, line)
         });
         true

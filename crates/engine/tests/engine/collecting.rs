@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::{EngineSettings, GcReport, NewDeployment, NewLayer, PlanSubject, Ports};
+use faas_engine::{EngineSettings, GcReport, NewDeployment, NewLayer, Ports};
 use faas_ports::{Blobs, Clock, Collection, Entry};
 use faas_testkit::{ManualClock, MemoryBlobs, ScriptedBuilder};
 use faas_types::{
@@ -65,11 +65,7 @@ impl Attic {
     /// Asks what is missing, lets some time pass in which a collection may come, and uploads only that.
     async fn upload(&mut self, bundle: &Bundle, contents: &[Bytes]) {
         let engine = &self.house.engine;
-        let plan = engine
-            .uploads
-            .plan(engine.default_project(), &PlanSubject::Function(parse("planned")), bundle)
-            .await
-            .expect("a plan");
+        let plan = engine.uploads.check(engine.default_project(), bundle).await.expect("a plan");
         let now = self.clock.now();
         self.promised.extend(bundle.files.iter().map(|file| (file.digest, now)));
         for missing in &plan.missing {
@@ -228,7 +224,7 @@ async fn without_the_grace_all_goes_but_what_is_relied_on() {
     let (engine, project) = (attic.house.engine.clone(), attic.house.engine.default_project());
     let second = Duration::from_secs(1);
     let (bundle, contents) = attic.bundle("main.py");
-    let plan = engine.uploads.plan(project, &PlanSubject::Function(parse("f0")), &bundle).await.expect("a plan");
+    let plan = engine.uploads.check(project, &bundle).await.expect("a plan");
     for (file, content) in bundle.files.iter().zip(&contents).filter(|(file, _)| plan.missing.contains(&file.digest)) {
         engine.uploads.put(content.clone(), file.digest).await.expect("an upload");
     }

@@ -88,7 +88,7 @@ async fn aliases_address_versions_and_outlive_the_server() {
     assert_eq!(live.err().unwrap().code, Code::InvalidConfiguration);
     let kinds: Vec<_> = house.engine.deployments.list(&entry(&house, "named")).await.unwrap();
     let kinds: Vec<_> = kinds.iter().skip(3).map(|event| (event.kind, event.from, event.to)).collect();
-    assert_eq!(kinds, [(DeploymentKind::Set, None, 1), (DeploymentKind::Remove, Some(1), 1)]);
+    assert_eq!(kinds, [(DeploymentKind::Set, None, Some(1)), (DeploymentKind::Remove, Some(1), Some(1))]);
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn a_deployment_to_another_alias_leaves_live_and_its_triggers_alone() {
         })
         .await
         .unwrap();
-    assert_eq!((deployed.version.number, deployed.deployment.to), (2, 2));
+    assert_eq!((deployed.version.number, deployed.deployment.to), (2, Some(2)));
     let record = &entry(&house, "aside").record;
     assert_eq!((record.live().unwrap().version, record.min_instances), (1, 0));
     assert!(house.engine.triggers.of(record.id).is_empty());
@@ -337,7 +337,10 @@ async fn a_bad_canary_rolls_itself_back_and_is_no_way_back() {
     let alias = entry(&house, "tried").record.live().unwrap().clone();
     assert_eq!((alias.version, alias.split), (2, None));
     let last = house.engine.deployments.list(&entry(&house, "tried")).await.unwrap().pop().unwrap();
-    assert_eq!((last.kind, last.from, last.to, last.by), (DeploymentKind::Breach, Some(3), 2, Some(Mover::Canary)));
+    assert_eq!(
+        (last.kind, last.from, last.to, last.by),
+        (DeploymentKind::Breach, Some(3), Some(2), Some(Mover::Canary))
+    );
     assert!(last.note.unwrap().contains("too many calls failed"));
     let back = house.engine.deployments.rollback(&entry(&house, "tried"), None, None, somebody()).await.unwrap();
     assert_eq!((back.version.number, back.deployment.by), (1, Some(somebody())));

@@ -1,6 +1,5 @@
 //! Aliases, the events that moved them, and versions on their way to `live`.
 
-use faas_types::DeploymentKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -88,42 +87,6 @@ pub struct AliasTarget {
     #[serde(default)]
     #[schema(minimum = 0.1, maximum = 100)]
     pub percent: Option<f64>,
-}
-
-/// An event that moved an alias.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MoveView {
-    /// Its id.
-    #[schema(example = "dep_01JD2Z7Y5T0000000000000000")]
-    pub id: String,
-    /// What moved it.
-    pub kind: DeploymentKind,
-    /// Who moved it; `null` where the server did not keep it.
-    #[serde(default)]
-    pub by: Option<MoverView>,
-    /// The alias.
-    pub alias: String,
-    /// Where it pointed before.
-    pub from: Option<u32>,
-    /// Where it points since; where it pointed last, when it is gone.
-    pub to: u32,
-    /// The version that takes a share since.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub split: Option<SplitView>,
-    /// What the author said, or why it happened by itself.
-    pub note: Option<String>,
-    /// When it happened.
-    pub at: String,
-}
-
-/// The events that moved a function's aliases, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MoveList {
-    /// The rows.
-    pub deployments: Vec<MoveView>,
-    /// Pass as `cursor` for the next page; `null` at the end.
-    #[serde(default)]
-    pub next: Option<String>,
 }
 
 /// How a new version takes over.

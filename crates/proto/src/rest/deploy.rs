@@ -1,12 +1,12 @@
-//! Deployments: which files are missing, then the version itself.
+//! Deployments: which files are missing, then the deployment itself.
 
 use std::collections::BTreeMap;
 
-use faas_types::{LogLevel, LogStream};
+use faas_types::{DeploymentKind, DeploymentState, LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::SplitView;
+use super::{MoverView, Problem, SplitView, StreamEvent};
 
 /// One file of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,23 +25,23 @@ pub struct BundleFileBody {
     pub executable: bool,
 }
 
-/// The files that a deployment will have.
+/// The files that a deployment or a layer's version will have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DeployPlanRequest {
+pub struct CheckBlobs {
     /// The files.
     pub files: Vec<BundleFileBody>,
 }
 
-/// What must be uploaded before the deployment.
+/// What must be uploaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DeployPlan {
-    /// Digests that the server lacks; upload each with `PUT /api/v1/blobs/{digest}`.
+pub struct MissingBlobs {
+    /// Digests that the server lacks, or whose stored bytes are damaged; upload each with `PUT /api/v1/blobs/{digest}`.
     pub missing: Vec<String>,
     /// Bytes of all files.
-    pub bytes_total: u64,
+    pub total_bytes: u64,
     /// Bytes of the missing ones.
-    pub bytes_missing: u64,
+    pub missing_bytes: u64,
 }
 
 /// A deployment.
@@ -74,75 +74,110 @@ pub struct DeployRequest {
     pub expires: Option<String>,
 }
 
-/// An event that moved an alias.
+/// A deployment, from the moment that it was accepted, or another move of an alias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentView {
     /// Its id.
+    #[schema(example = "dep_01JD2Z7Y5T0000000000000000")]
     pub id: String,
+    /// The project's id.
+    #[schema(example = "prj_01JD2Z7Y5T0000000000000000")]
+    pub project: String,
     /// The function's name.
     pub function: String,
-    /// Where it is called.
-    pub url: String,
-    /// Whether the version has an http trigger, so that the URL answers.
-    #[serde(default = "yes")]
-    pub http: bool,
-    /// The alias that moved.
+    /// The function's id; `null` until a deployment that makes it has succeeded.
+    #[schema(required)]
+    pub function_id: Option<String>,
+    /// What moved the alias, or is to move it.
+    pub kind: DeploymentKind,
+    /// How far it is. More states may come.
+    pub state: DeploymentState,
+    /// Whether it does all but the move.
+    pub dry_run: bool,
+    /// The alias.
     pub alias: String,
     /// Where it pointed before.
+    #[schema(required)]
     pub from: Option<u32>,
-    /// The version that was deployed, or gone back to.
-    pub version: u32,
+    /// Where it points since; where it pointed last, when it is gone; `null` when nothing moved.
+    #[schema(required)]
+    pub version: Option<u32>,
     /// The version that takes a share of the alias's calls since, and that share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required)]
     pub split: Option<SplitView>,
     /// When a preview ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required)]
     pub expires_at: Option<String>,
-    /// Whether it was a rollback.
-    pub rollback: bool,
+    /// Where the function is called by the alias.
+    pub url: String,
+    /// Whether the version has an http trigger, so that the URL answers.
+    pub http: bool,
+    /// Who asked for it; `null` where the server did not keep it.
+    #[schema(required)]
+    pub by: Option<MoverView>,
+    /// What the author said, or why it happened by itself.
+    #[schema(required)]
+    pub note: Option<String>,
+    /// The deployment group that it is part of.
+    #[schema(required)]
+    pub group: Option<String>,
+    /// The exact runtime of the version.
+    #[schema(required)]
+    pub runtime: Option<String>,
+    /// What an instance of the version takes at once.
+    #[schema(required)]
+    pub concurrency: Option<u32>,
+    /// Milliseconds that the check took to load the entrypoint in a sandbox.
+    #[schema(required)]
+    pub check_ms: Option<u64>,
+    /// The packages of the version; `null` when its files ask for none.
+    #[schema(required)]
+    pub dependencies: Option<DependenciesView>,
     /// What a rollback leaves as it is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_reverted: Vec<String>,
     /// Whose key set a network policy by hand, which stands in place of the manifest's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required)]
     pub network_set_by: Option<String>,
-    /// What the author said.
-    pub note: Option<String>,
-    /// The exact runtime the version was checked with.
-    pub runtime: String,
-    /// The handler contract that the check found: what an instance takes at once.
-    pub concurrency: u32,
-    /// Milliseconds that the check took to load the entrypoint in a sandbox.
-    pub check_ms: u64,
-    /// The deployment group that it was part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// What the function wrote while it was checked; of a deployment only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub build_log: Option<BuildLogView>,
-    /// When it happened.
-    pub at: String,
-    /// The packages that were installed for it; absent when its files ask for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dependencies: Option<DependenciesView>,
+    /// Why it failed or was cancelled.
+    #[schema(required)]
+    pub problem: Option<Box<Problem>>,
+    /// When it was accepted.
+    pub created_at: String,
+    /// When it ended.
+    #[schema(required)]
+    pub finished_at: Option<String>,
 }
 
-/// Of servers that do not say it.
-fn yes() -> bool {
-    true
+/// Deployments and other moves of a function's aliases, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentList {
+    /// The rows.
+    pub items: Vec<DeploymentView>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
 }
 
-/// What happens while a deployment is under way, for clients that accept `text/event-stream`. Lines for which there is no time are
-/// left out, never waited for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Events of a deployment, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentEventList {
+    /// The rows.
+    pub items: Vec<StreamEvent>,
+    /// Pass as `cursor` for the next page; `null` when there are no more so far.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// The data of a `step` event: what a deployment does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
-pub enum DeployEvent {
+pub enum DeployStep {
     /// It waits.
     Waiting {
         /// The function's name.
         function: String,
         /// For what.
-        why: String,
+        message: String,
     },
     /// Its packages are being installed.
     Installing {
@@ -150,13 +185,6 @@ pub enum DeployEvent {
         function: String,
         /// The file that asks for them.
         source: String,
-    },
-    /// The installer wrote a line.
-    Line {
-        /// The function's name.
-        function: String,
-        /// The text.
-        message: String,
     },
     /// Lines were left out.
     LeftOut {
@@ -175,31 +203,51 @@ pub enum DeployEvent {
         built_at: String,
     },
     /// Its entrypoint is being loaded in a sandbox.
-    Checking {
+    Loading {
         /// The function's name.
         function: String,
     },
 }
 
+/// The data of a `log` event of a deployment: a line of the installer, or of the function while it was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployLine {
+    /// The function's name.
+    pub function: String,
+    /// Where from; `platform` for the installer.
+    pub stream: LogStream,
+    /// The text.
+    pub message: String,
+}
+
+/// The data of a `state` event of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployProgress {
+    /// The function's name.
+    pub function: String,
+    /// How far its deployment is.
+    pub state: DeploymentState,
+}
+
 /// The packages of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DependenciesView {
-    /// Their layer; absent when nothing was installed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Their layer; `null` when nothing was installed.
+    #[schema(required)]
     pub layer: Option<String>,
     /// Whether the layer was there before.
     pub reused: bool,
     /// Packages in it.
     pub packages: u32,
     /// Bytes in it.
-    pub size: u64,
+    pub size_bytes: u64,
     /// Milliseconds that it took to get it.
     pub took_ms: u64,
-    /// The file that asks for them, such as `uv.lock`; absent when nothing was installed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The file that asks for them, such as `uv.lock`; `null` when nothing was installed.
+    #[schema(required)]
     pub source: Option<String>,
     /// What the author should know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required)]
     pub note: Option<String>,
 }
 
@@ -261,16 +309,49 @@ pub struct FunctionToDeploy {
     pub files: Vec<BundleFileBody>,
 }
 
-/// A deployment group: functions that moved in one commit.
+/// A deployment group: functions that move in one commit, or not at all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentGroupView {
-    /// The group's id; pass it to `/api/v1/deployments/{id}/rollback` to move all of them back.
+    /// Its id.
+    #[schema(example = "dgr_01JD2Z7Y5T0000000000000000")]
     pub id: String,
-    /// The functions, by name.
+    /// The project's id.
+    #[schema(example = "prj_01JD2Z7Y5T0000000000000000")]
+    pub project: String,
+    /// `deploy` or `rollback`.
+    pub kind: DeploymentKind,
+    /// How far it is. More states may come.
+    pub state: DeploymentState,
+    /// Whether it does all but the move.
+    pub dry_run: bool,
+    /// The functions' deployments, by name.
     pub deployments: Vec<DeploymentView>,
     /// Functions that a rollback could not move.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmoved: Vec<UnmovedView>,
+    /// Who asked for it.
+    #[schema(required)]
+    pub by: Option<MoverView>,
+    /// What the author said.
+    #[schema(required)]
+    pub note: Option<String>,
+    /// Why it failed or was cancelled.
+    #[schema(required)]
+    pub problem: Option<Box<Problem>>,
+    /// When it was accepted.
+    pub created_at: String,
+    /// When it ended.
+    #[schema(required)]
+    pub finished_at: Option<String>,
+}
+
+/// Deployment groups, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentGroupList {
+    /// The rows.
+    pub items: Vec<DeploymentGroupView>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
 }
 
 /// A function that a rollback did not move.
@@ -278,8 +359,8 @@ pub struct DeploymentGroupView {
 pub struct UnmovedView {
     /// Its name.
     pub function: String,
-    /// Why.
-    pub why: String,
+    /// Why, in a sentence.
+    pub message: String,
 }
 
 /// Why a deployment group is rolled back.

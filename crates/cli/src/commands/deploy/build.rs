@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use faas_client::rest::DeployEvent;
+use faas_client::rest::{DeployLine, DeployStep, StreamEvent};
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::text;
+use faas_types::LogStream;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
 /// How often the sign of life turns.
 const TURN: Duration = Duration::from_millis(120);
@@ -31,32 +31,45 @@ impl<'s> Build<'s> {
         Self { session, is_of_several, spinner: RefCell::default() }
     }
 
-    pub(super) fn step(&self, step: &DeployEvent) {
-        let out = &self.session.out;
-        if out.format == Format::Ndjson {
+    /// Shows an event of the deployment.
+    pub(super) fn show(&self, event: &StreamEvent) {
+        if self.session.out.format == Format::Ndjson {
             // A reader that went away is told of by the outcome.
-            let _ = match step {
-                DeployEvent::Checking { function } => out.json(&json!({ "event": "loading", "function": function })),
-                step => out.json(&json!({ "event": "building", "build": step })),
-            };
+            let _ = self.session.out.json_line(event);
         }
+        match event.kind.as_str() {
+            "log" => {
+                if let Ok(DeployLine { function, stream, message }) = serde_json::from_value(event.data.clone()) {
+                    // What the function itself writes stays to be read; of an installer only the last line matters.
+                    match stream {
+                        LogStream::Platform => self.line(&function, &text::visible(&message)),
+                        _ => self.remark(&function, &format!("  | {}", text::visible(&message))),
+                    }
+                }
+            }
+            // A step that this release does not know cannot be shown.
+            "step" => serde_json::from_value(event.data.clone()).iter().for_each(|step| self.step(step)),
+            _ => {}
+        }
+    }
+
+    fn step(&self, step: &DeployStep) {
         match step {
-            DeployEvent::Waiting { function, why } => self.remark(function, &format!("waiting: {why}")),
-            DeployEvent::Installing { function, source } => {
+            DeployStep::Waiting { function, message } => self.remark(function, &format!("waiting: {message}")),
+            DeployStep::Installing { function, source } => {
                 self.remark(function, &format!("installing the packages of {}", text::visible(source)));
             }
-            DeployEvent::Reused { function, layer, built_at } => {
+            DeployStep::Reused { function, layer, built_at } => {
                 let ago = text::when(built_at);
                 self.remark(function, &format!("packages are there: layer {}, built {ago}", text::visible(layer)));
             }
-            DeployEvent::Line { function, message } => self.line(function, &text::visible(message)),
-            DeployEvent::LeftOut { function, lines } => {
+            DeployStep::LeftOut { function, lines } => {
                 self.line(
                     function,
                     &format!("… {} left out", text::counted(usize::try_from(*lines).unwrap_or(usize::MAX), "line")),
                 );
             }
-            DeployEvent::Checking { function } => self.remark(function, "loading the entrypoint in a sandbox"),
+            DeployStep::Loading { function } => self.remark(function, "loading the entrypoint in a sandbox"),
         }
     }
 

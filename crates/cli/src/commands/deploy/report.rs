@@ -9,7 +9,6 @@ use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
 use faas_types::TriggerSettings;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::DeployUnit;
@@ -29,15 +28,15 @@ impl DeployUnit {
     }
 
     /// How much is uploaded and how much is there, for programs.
-    fn counts(&self) -> Value {
+    pub(super) fn counts(&self) -> Value {
         let new = self.new_files().len();
         json!({
             "files": self.project.files.len(),
             "files_uploaded": new,
             "files_present": self.project.files.len() - new,
             "blobs_uploaded": self.plan.missing.len(),
-            "bytes_uploaded": self.plan.bytes_missing,
-            "bytes_total": self.plan.bytes_total,
+            "bytes_uploaded": self.plan.missing_bytes,
+            "bytes_total": self.plan.total_bytes,
         })
     }
 }
@@ -56,7 +55,7 @@ pub(super) fn announce(unit: &DeployUnit, diff: Option<&str>, session: &Session)
         session.out.note(text::visible(diff.trim_end()));
     }
     let (files, count) = (text::counted(project.files.len(), "file"), unit.new_files().len());
-    let (new, total) = (text::bytes(plan.bytes_missing), text::bytes(plan.bytes_total));
+    let (new, total) = (text::bytes(plan.missing_bytes), text::bytes(plan.total_bytes));
     let there = project.files.len() - count;
     session.out.note(format_args!(
         "{}: {files}, {count} new ({new} of {total} to upload), {there} already there; {}",
@@ -73,9 +72,9 @@ pub(super) fn print_plans(units: &[(DeployUnit, Option<String>)], session: &Sess
         for (unit, _) in units {
             table.property("function", &unit.project.name);
             let files = text::counted(unit.project.files.len(), "file");
-            table.property("bundle", format!("{files}, {}", text::bytes(unit.plan.bytes_total)));
+            table.property("bundle", format!("{files}, {}", text::bytes(unit.plan.total_bytes)));
             let new = unit.new_files();
-            table.property("upload", format!("{} new, {}", new.len(), text::bytes(unit.plan.bytes_missing)));
+            table.property("upload", format!("{} new, {}", new.len(), text::bytes(unit.plan.missing_bytes)));
             new.iter().take(NAMED_MAX).for_each(|path| table.property("", path));
             if new.len() > NAMED_MAX {
                 table.property("", format!("… and {} more", new.len() - NAMED_MAX));
@@ -90,8 +89,8 @@ fn plan(unit: &DeployUnit, diff: Option<&str>) -> Value {
     let mut report = json!({
         "function": project.name,
         "files": project.files.len(),
-        "bytes_total": plan.bytes_total,
-        "bytes_missing": plan.bytes_missing,
+        "bytes_total": plan.total_bytes,
+        "bytes_missing": plan.missing_bytes,
         "new": unit.new_files().into_iter().take(NAMED_MAX).collect::<Vec<_>>(),
         "new_count": unit.new_files().len(),
         "changes": changes.to_json(),
@@ -103,17 +102,14 @@ fn plan(unit: &DeployUnit, diff: Option<&str>) -> Value {
     report
 }
 
+/// What came of a deployment. Programs that read events have it in the last one.
 pub(super) fn print_deployment(
     deployment: &DeploymentView,
-    unit: &DeployUnit,
     elapsed: Duration,
     session: &Session,
 ) -> anyhow::Result<()> {
     if session.out.format == Format::Ndjson {
-        let mut event = switched(deployment, elapsed)?;
-        event["upload"] = unit.counts();
-        event["changes"] = unit.changes.to_json();
-        return session.out.json(&event);
+        return Ok(());
     }
     session.out.item(deployment, |_| {
         let mut table = deployment_table(deployment);
@@ -122,29 +118,13 @@ pub(super) fn print_deployment(
     })
 }
 
-pub(super) fn print_group(
-    group: &DeploymentGroupView,
-    units: &[DeployUnit],
-    elapsed: Duration,
-    session: &Session,
-) -> anyhow::Result<()> {
-    if session.out.format == Format::Ndjson {
-        let mut event = switched(group, elapsed)?;
-        event["upload"] = units.iter().map(|unit| (unit.project.name.to_string(), unit.counts())).collect();
-        session.out.json(&event)?;
-    } else {
+pub(super) fn print_group(group: &DeploymentGroupView, elapsed: Duration, session: &Session) -> anyhow::Result<()> {
+    if session.out.format != Format::Ndjson {
         session.out.item(group, group_table)?;
+        session.out.aside(format_args!("took {}", text::took(elapsed)));
     }
     session.out.note(format_args!("to move all of them back: faas rollback --group {}", group.id));
     Ok(())
-}
-
-/// The last event of a deployment: what the API answered, as an event.
-fn switched(answer: &impl Serialize, elapsed: Duration) -> anyhow::Result<Value> {
-    let mut event = serde_json::to_value(answer)?;
-    event["event"] = json!("switched");
-    event["took_ms"] = json!(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-    Ok(event)
 }
 
 /// What stands for the URL of a function that takes no requests.
@@ -160,7 +140,7 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
     let before = deployment.from.map(|from| format!(" (was {from})")).unwrap_or_default();
     let mut table = Table::of_properties();
     table.property("function", &deployment.function);
-    table.property("version", format!("{}{before}", deployment.version));
+    table.property("version", format!("{}{before}", number(deployment.version)));
     if deployment.alias != "live" {
         table.property("alias", &deployment.alias);
     }
@@ -170,7 +150,7 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
     );
     table.maybe("expires", deployment.expires_at.as_deref().map(text::dated));
     table.property("url", if deployment.http { &deployment.url } else { NO_HTTP });
-    table.property("runtime", &deployment.runtime);
+    table.maybe("runtime", deployment.runtime.as_ref());
     table.maybe("note", deployment.note.as_ref());
     table.maybe("packages", deployment.dependencies.as_ref().map(packages));
     table
@@ -191,7 +171,12 @@ fn packages(dependencies: &DependenciesView) -> String {
         format!("layer {layer} built in {}", text::took(Duration::from_millis(dependencies.took_ms)))
     };
     let note = dependencies.note.iter().map(|note| format!("; {note}")).collect::<String>();
-    format!("{what}, {}, {how}{note}", text::bytes(dependencies.size))
+    format!("{what}, {}, {how}{note}", text::bytes(dependencies.size_bytes))
+}
+
+/// A version's number, where there is one.
+pub(crate) fn number(version: Option<u32>) -> String {
+    version.map_or_else(|| "-".to_owned(), |version| version.to_string())
 }
 
 /// A deployment group, for people.
@@ -200,9 +185,9 @@ pub(crate) fn group_table(group: &DeploymentGroupView) -> Table {
     for deployment in &group.deployments {
         table.row([
             deployment.function.clone(),
-            deployment.version.to_string(),
-            deployment.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
-            deployment.runtime.clone(),
+            number(deployment.version),
+            number(deployment.from),
+            deployment.runtime.clone().unwrap_or_else(|| "-".to_owned()),
             if deployment.http { deployment.url.clone() } else { "-".to_owned() },
         ]);
     }

@@ -3,23 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use faas_client::UploadStep;
-use faas_client::rest::DeploymentView;
+use faas_client::rest::{DeploymentView, StreamEvent};
 use faas_source::checks;
 use faas_source::project::Project;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::text;
-use faas_types::LogStream;
+use faas_types::Timestamp;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::DeployUnit;
 use super::build::Build;
-
-/// Lines of a build log that are shown; all of them are kept with the version.
-const LOG_LINES: usize = 20;
+use super::report::number;
 
 /// Tells of steps.
 pub(super) struct Steps<'s> {
@@ -48,7 +47,7 @@ impl<'s> Steps<'s> {
     pub(super) fn fetched(&self, origin: Option<&str>) -> anyhow::Result<()> {
         let Some(origin) = origin else { return Ok(()) };
         self.session.out.note(format_args!("from {}", text::visible(origin)));
-        self.event(&json!({ "event": "fetched", "from": origin }))
+        self.event(json!({ "step": "fetched", "from": origin }))
     }
 
     pub(super) fn checking(&self, project: &Project) -> anyhow::Result<()> {
@@ -57,14 +56,20 @@ impl<'s> Steps<'s> {
             self.session.out.note(format_args!("  {heavy}"));
         }
         let (name, files, bytes) = (&project.name, project.files.len(), project.bytes());
-        self.event(&json!({ "event": "checking", "function": name, "files": files, "bytes": bytes }))
+        self.event(json!({ "step": "reading", "function": name, "files": files, "bytes": bytes }))
+    }
+
+    /// What a function changes, and how much of it is uploaded.
+    pub(super) fn compared(&self, unit: &DeployUnit) -> anyhow::Result<()> {
+        let (name, upload, changes) = (&unit.project.name, unit.counts(), unit.changes.to_json());
+        self.event(json!({ "step": "compared", "function": name, "upload": upload, "changes": changes }))
     }
 
     pub(super) fn uploading(&self, units: &[DeployUnit]) -> anyhow::Result<Upload<'s>> {
-        let bytes: u64 = units.iter().map(|unit| unit.plan.bytes_missing).sum();
+        let bytes: u64 = units.iter().map(|unit| unit.plan.missing_bytes).sum();
         let blobs: usize = units.iter().map(|unit| unit.plan.missing.len()).sum();
         let files: usize = units.iter().map(|unit| unit.project.files.len()).sum();
-        self.event(&json!({ "event": "uploading", "blobs": blobs, "bytes": bytes, "files": files }))?;
+        self.event(json!({ "step": "uploading", "blobs": blobs, "bytes": bytes, "files": files }))?;
         let bar = if !self.session.out.stderr_tty || bytes == 0 {
             ProgressBar::hidden()
         } else {
@@ -81,23 +86,10 @@ impl<'s> Steps<'s> {
         Build::new(self.session, functions > 1)
     }
 
-    /// The event of this step is the deployment itself, which is printed as the outcome.
     pub(super) fn switched(&self, deployment: &DeploymentView) {
         let out = &self.session.out;
-        if let Some(log) = &deployment.build_log {
-            // What the installer wrote was shown when it came.
-            let own: Vec<_> = log.lines.iter().filter(|line| line.stream != LogStream::Platform).collect();
-            for line in own.iter().take(LOG_LINES) {
-                out.note(format_args!("  | {}", text::visible(&line.message)));
-            }
-            let more = own.len().saturating_sub(LOG_LINES) as u64 + log.dropped;
-            if more > 0 {
-                let (name, version) = (&deployment.function, deployment.version);
-                out.note(format_args!("  | … {more} more lines: faas versions log {name} {version}"));
-            }
-        }
         let alias = if deployment.alias == "live" { String::new() } else { format!(":{}", deployment.alias) };
-        let (name, version) = (&deployment.function, deployment.version);
+        let (name, version) = (&deployment.function, number(deployment.version));
         match &deployment.split {
             Some(split) => {
                 out.note(format_args!(
@@ -115,9 +107,14 @@ impl<'s> Steps<'s> {
         }
     }
 
-    fn event(&self, event: &Value) -> anyhow::Result<()> {
+    /// A step of this machine, in the envelope that the server's events have.
+    fn event(&self, data: Value) -> anyhow::Result<()> {
         match self.session.out.format {
-            Format::Ndjson => self.session.out.json(event),
+            Format::Ndjson => {
+                let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+                let at = Timestamp::from_millis(u64::try_from(now).unwrap_or(u64::MAX)).to_string();
+                self.session.out.json_line(&StreamEvent { id: "0".to_owned(), kind: "step".to_owned(), at, data })
+            }
             Format::Table | Format::Json => Ok(()),
         }
     }

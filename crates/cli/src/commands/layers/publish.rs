@@ -70,12 +70,12 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
     checks::refuse(&findings)?;
     let client = session.client()?;
     let name = args.name.as_str();
-    let plan = client.plan_layer(name, &files).await?;
+    let plan = client.check_blobs(&files).await?;
     let count = text::counted(files.len(), "file");
     session.out.note(format_args!(
         "publishing {name}: {count}, {}; {} to upload",
-        text::bytes(plan.bytes_total),
-        text::bytes(plan.bytes_missing)
+        text::bytes(plan.total_bytes),
+        text::bytes(plan.missing_bytes)
     ));
     client.upload(&plan.missing, &files, |_: UploadStep| {}).await?;
     let layer = PublishLayer {
