@@ -57,7 +57,7 @@ class Ours:
 
     def isolation(self) -> str:
         """The level that its runs really had, from a run's record."""
-        runs = json.loads(self.cli("runs", "list", "-o", "json"))["runs"]
+        runs = json.loads(self.cli("runs", "list", "-o", "json"))["items"]
         return f"level {runs[0]['isolation']}: {LEVELS[runs[0]['isolation']]}"
 
     def remove(self) -> None:

@@ -167,10 +167,10 @@ def _runs(server: Server) -> list[dict]:
     found, cursor = [], ""
     while True:
         page = server.http.get(f"/api/v1/runs?limit=200{cursor}").expect(200).json()
-        found += [{key: run[key] for key in ("id", "state", "finished_at")} for run in page["runs"]]
-        if not page["next"]:
+        found += [{key: run[key] for key in ("id", "state", "finished_at")} for run in page["items"]]
+        if not page["next_cursor"]:
             return found
-        cursor = f"&cursor={page['next']}"
+        cursor = f"&cursor={page['next_cursor']}"
 
 
 def soak(enough: Callable[[int, float], bool], *, warm_up_s: float, churn_pause: float, callers: int = 8) -> Report:

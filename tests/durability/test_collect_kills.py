@@ -39,11 +39,13 @@ def stored(server: Server) -> set[str]:
 
 def check_whole(server: Server, name: str) -> int:
     """Every kept version of a function has all its files, and answers; returns how many there are."""
-    versions = server.http.get(f"/api/v1/functions/{name}/versions").expect(200).json()["versions"]
+    versions = server.http.get(f"/api/v1/functions/{name}/versions").expect(200).json()["items"]
     there = stored(server)
     for version in versions:
         files = (
-            server.http.get(f"/api/v1/functions/{name}/versions/{version['number']}/files").expect(200).json()["files"]
+            server.http.get(f"/api/v1/functions/{name}/versions/{version['number']}/files?limit=200")
+            .expect(200)
+            .json()["items"]
         )
         lacking = [file["path"] for file in files if file["digest"] not in there]
         assert not lacking, f"{name} {version['number']} lacks {lacking}"
@@ -141,5 +143,5 @@ def test_deployments_of_the_same_files_meet_collections(tmp_path: Path) -> None:
             folder = write_function(tmp_path / f"last-{worker}", f"f{worker}", sources(worker, 99))
             server.deploy(folder)
             check_whole(server, f"f{worker}")
-            for version in server.http.get(f"/api/v1/functions/f{worker}/versions").json()["versions"]:
+            for version in server.http.get(f"/api/v1/functions/f{worker}/versions").json()["items"]:
                 server.api.invoke(f"f{worker}:{version['number']}").expect(200)

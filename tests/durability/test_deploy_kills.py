@@ -45,7 +45,7 @@ def spawn(server: Server, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def versions(server: Server) -> list[dict[str, Any]]:
-    listed = server.http.get(f"/api/v1/functions/{NAME}/versions").expect(200).json()["versions"]
+    listed = server.http.get(f"/api/v1/functions/{NAME}/versions").expect(200).json()["items"]
     return sorted(listed, key=lambda version: version["number"])
 
 
@@ -57,7 +57,7 @@ def check_consistent(server: Server, before: int) -> int:
     assert live == newest, "a version without its move of live, or the other way round"
     known = versions(server)
     assert [version["number"] for version in known] == list(range(1, newest + 1))[-len(known) :]
-    files = server.http.get(f"/api/v1/functions/{NAME}/versions/live/files").expect(200).json()["files"]
+    files = server.http.get(f"/api/v1/functions/{NAME}/versions/live/files?limit=200").expect(200).json()["items"]
     assert len(files) == FILES + 2
     round_file = next(file for file in files if file["path"] == "data_0.py")
     path = f"/api/v1/functions/{NAME}/versions/live/file?path=data_0.py"

@@ -262,7 +262,7 @@ def test_a_preview_ends_by_itself(rollout: Rollout) -> None:
     rollout.deploy("--preview", "fix-7", "--expires", "6s", auth="public")
     assert server.http.get(url).expect(200).json() == {"result": 3}
     until(lambda: server.http.get(url).status == 404, "the preview is over", within=60)
-    names = lambda: [alias["name"] for alias in rollout.cli("alias", "list", rollout.name)["aliases"]]  # noqa: E731
+    names = lambda: [alias["name"] for alias in rollout.cli("alias", "list", rollout.name)["items"]]  # noqa: E731
     until(lambda: names() == ["live"], "the preview is swept", within=60)
     assert rollout.kinds()[0] == "expire"
 

@@ -173,7 +173,7 @@ def faults(pid: int) -> int:
 
 
 def test_nothing_waits_without_functions(server: Server) -> None:
-    for function in server.http.get("/api/v1/functions?limit=200").json()["functions"]:
+    for function in server.http.get("/api/v1/functions?limit=200").json()["items"]:
         server.cli("fn", "delete", function["name"], "--yes")
     until(lambda: metric(server, "faas_runtimes_parked") == 0, "nothing waits")
     until(lambda: not _direct(spawner(server)), "no process is left")

@@ -73,10 +73,10 @@ def all_runs(server: Server, function: str) -> list[dict[str, Any]]:
     cursor = ""
     while True:
         page = server.http.get(f"/api/v1/runs?function={function}&limit=200{cursor}").expect(200).json()
-        runs += page["runs"]
-        if page["next"] is None:
+        runs += page["items"]
+        if page["next_cursor"] is None:
             return runs
-        cursor = f"&cursor={page['next']}"
+        cursor = f"&cursor={page['next_cursor']}"
 
 
 def test_no_message_is_lost_over_kills(tmp_path: Path) -> None:

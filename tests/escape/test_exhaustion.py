@@ -139,6 +139,6 @@ def handler(event):
     assert reply.status == 200, reply.body
     run = server.api.finished(reply.headers["x-run-id"])
     assert run["state"] == "succeeded"
-    lines = server.http.get(f"/api/v1/runs/{run['id']}/logs?limit=200").expect(200).json()["lines"]
+    lines = server.http.get(f"/api/v1/runs/{run['id']}/logs?limit=200").expect(200).json()["items"]
     assert lines, "nothing of the output was kept"
     neighbour()

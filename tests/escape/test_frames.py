@@ -246,7 +246,7 @@ def attack(event):
 """
     deploy(server, tmp_path, name, attack)
     reply = server.api.invoke(name, {"attack": True}).expect(200)
-    lines = server.http.get(f"/api/v1/runs/{reply.headers['x-run-id']}/logs").expect(200).json()["lines"]
+    lines = server.http.get(f"/api/v1/runs/{reply.headers['x-run-id']}/logs").expect(200).json()["items"]
     told = [line for line in lines if line["message"].startswith("a line of")]
     assert len(told) == 3, lines
     year = time.strftime("%Y", time.gmtime())
@@ -275,7 +275,7 @@ def attack(event):
     assert server.metric("faas_run_records_dropped_total") == lost
     assert log_bytes(server) - before < 16 << 20, f"{log_bytes(server) - before >> 20} MB of log"
     assert slowest < 2, f"a neighbour waited {slowest:.2f} s"
-    listed = server.http.get(f"/api/v1/runs?function={name[:50]}-beside&limit=200").expect(200).json()["runs"]
+    listed = server.http.get(f"/api/v1/runs?function={name[:50]}-beside&limit=200").expect(200).json()["items"]
     assert len(listed) == min(200, calls + 1), "runs of a neighbour are missing"
 
 

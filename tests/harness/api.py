@@ -45,14 +45,14 @@ class Api:
         """A run's log lines once there are at least so many."""
 
         def lines() -> list[dict[str, Any]] | None:
-            found = self.http.get(f"{V1}/runs/{run_id}/logs").expect(200).json()["lines"]
+            found = self.http.get(f"{V1}/runs/{run_id}/logs").expect(200).json()["items"]
             return found if len(found) >= least else None
 
         return until(lines, f"{run_id} has {least} log lines")
 
     def runs(self, query: str = "") -> list[dict[str, Any]]:
         """A page of runs."""
-        return self.http.get(f"{V1}/runs{query}").expect(200).json()["runs"]
+        return self.http.get(f"{V1}/runs{query}").expect(200).json()["items"]
 
     def send_messages(self, topic: str, messages: list[dict[str, Any]], **kwargs: Any) -> Reply:
         """Sends a batch of messages."""

@@ -58,7 +58,7 @@ def main(endpoint: str, key: str, name: str) -> dict[str, Any]:
     found["answer"] = json.loads(functions_invoke.sync_detailed(name, client=client, body={"x": 1}).content)
     triggers = triggers_list.sync(name, client=client)
     assert isinstance(triggers, TriggerList), triggers
-    settings = [one.settings for one in triggers.triggers]
+    settings = [one.settings for one in triggers.items]
     found["schedules"] = [one.schedule.expression for one in settings if isinstance(one, TriggerSettingsCron)]
 
     names: list[str] = []
@@ -66,10 +66,10 @@ def main(endpoint: str, key: str, name: str) -> dict[str, Any]:
     while True:
         page = functions_list.sync(client=client, limit=1, cursor=cursor)
         assert isinstance(page, FunctionList), page
-        names += [one.name for one in page.functions]
-        if not page.next_:
+        names += [one.name for one in page.items]
+        if not page.next_cursor:
             break
-        cursor = page.next_
+        cursor = page.next_cursor
     found["names"] = names
 
     found["missing"] = problem(functions_get.sync_detailed("no-such-function", client=client))

@@ -54,7 +54,7 @@ found.version = deployed.version;
 found.answer = good(await api.POST("/api/v1/functions/{function}/invoke", { params: id, body: { x: 1 } }));
 
 const triggers = good(await api.GET("/api/v1/functions/{function}/triggers", { params: id }));
-found.schedules = triggers.triggers.map((trigger) => schedule(trigger.settings));
+found.schedules = triggers.items.map((trigger) => schedule(trigger.settings));
 
 // A list is walked by its cursor.
 const names: string[] = [];
@@ -62,8 +62,8 @@ let cursor: string | undefined;
 do {
   const query = cursor === undefined ? { limit: 1 } : { limit: 1, cursor };
   const page = good(await api.GET("/api/v1/functions", { params: { query } }));
-  names.push(...page.functions.map((one) => one.name));
-  cursor = page.next ?? undefined;
+  names.push(...page.items.map((one) => one.name));
+  cursor = page.next_cursor ?? undefined;
 } while (cursor !== undefined);
 found.names = names;
 

@@ -121,10 +121,10 @@ def test_runs_can_be_listed_and_filtered(server: Server, add: str) -> None:
     listed = [run["id"] for run in server.api.runs(f"?function={add}")]
     assert listed == ids[::-1], "newest first"
     page = server.http.get(f"/api/v1/runs?function={add}&limit=2").expect(200).json()
-    rest = server.http.get(f"/api/v1/runs?function={add}&limit=200&cursor={page['next']}").expect(200).json()
-    assert [run["id"] for run in page["runs"] + rest["runs"]] == listed
+    rest = server.http.get(f"/api/v1/runs?function={add}&limit=200&cursor={page['next_cursor']}").expect(200).json()
+    assert [run["id"] for run in page["items"] + rest["items"]] == listed
     told = server.cli("runs", "list", "--function", add, "-o", "json").ok().json()
-    assert [run["id"] for run in told["runs"]] == listed
+    assert [run["id"] for run in told["items"]] == listed
 
 
 def test_return_values(server: Server, tmp_path: Path, name: str) -> None:

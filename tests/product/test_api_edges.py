@@ -82,13 +82,13 @@ def test_runs_and_logs_of_a_deleted_function_stay_reachable(server: Server, tmp_
     server.api.log_lines(run, 1)
     server.http.request("DELETE", f"/api/v1/functions/{name}").expect(204)
     for known_by in (function, name):
-        runs = server.http.get(f"/api/v1/runs?function={known_by}").expect(200).json()["runs"]
+        runs = server.http.get(f"/api/v1/runs?function={known_by}").expect(200).json()["items"]
         assert [row["id"] for row in runs] == [run]
-        lines = server.http.get(f"/api/v1/functions/{known_by}/logs").expect(200).json()["lines"]
+        lines = server.http.get(f"/api/v1/functions/{known_by}/logs").expect(200).json()["items"]
         assert "last words" in {line["message"] for line in lines}
         server.http.get(f"/api/v1/dead-letters?function={known_by}").expect(200)
     server.deploy(write_function(tmp_path, name, "def handler():\n    return 2\n"))
-    runs = server.http.get(f"/api/v1/runs?function={name}").expect(200).json()["runs"]
+    runs = server.http.get(f"/api/v1/runs?function={name}").expect(200).json()["items"]
     assert runs == [], "the name is another's now"
     server.http.get("/api/v1/runs?function=never-was").expect(404)
 
@@ -96,17 +96,16 @@ def test_runs_and_logs_of_a_deleted_function_stay_reachable(server: Server, tmp_
 def test_histories_come_in_pages(server: Server, tmp_path: Path, name: str) -> None:
     for number in range(3):
         server.deploy(write_function(tmp_path / str(number), name, f"{ADD}\n# {number}\n"))
-    forms = (("versions", "versions", "next", "number"), ("deployments", "items", "next_cursor", "id"))
-    for place, rows, more, key in forms:
-        path = f"/api/v1/functions/{name}/{place}"
-        whole = [row[key] for row in server.http.get(path).expect(200).json()[rows]]
+    for rows, key in (("versions", "number"), ("deployments", "id")):
+        path = f"/api/v1/functions/{name}/{rows}"
+        whole = [row[key] for row in server.http.get(path).expect(200).json()["items"]]
         seen, cursor = [], ""
         while True:
             page = server.http.get(f"{path}?limit=2{cursor}").expect(200).json()
-            seen += [row[key] for row in page[rows]]
-            if page[more] is None:
+            seen += [row[key] for row in page["items"]]
+            if page["next_cursor"] is None:
                 break
-            cursor = f"&cursor={page[more]}"
+            cursor = f"&cursor={page['next_cursor']}"
         assert seen == whole and len(whole) == 3
     server.http.get(f"/api/v1/functions/{name}/versions?cursor=x").expect(400)
 
@@ -144,7 +143,7 @@ def test_what_is_made_has_a_place(server: Server, echo: str) -> None:
         name = kept.get("name")
         assert name in (f"{echo}-2", "a key", "tick"), kept
     manifest = {"name": echo, "runtime": "python3.12", "entrypoint": "main:handler"}
-    files = server.http.get(f"{function}/versions/1/files").expect(200).json()["files"]
+    files = server.http.get(f"{function}/versions/1/files").expect(200).json()["items"]
     deployed = server.http.request("POST", f"{function}/deploy", json_body={"manifest": manifest, "files": files})
     view = server.http.get(deployed.expect(201).headers["location"]).expect(200).json()
     assert view == deployed.json()

@@ -67,7 +67,7 @@ def test_both_forms_have_the_same_events(server: Server, said: list[str]) -> Non
     for event in frames + lines:
         assert set(event) == {"id", "type", "at", "data"} and event["id"] and event["at"].endswith("Z")
     assert next(raw(server, path, FORMS[0])) == "retry: 2000"
-    assert [line["message"] for line in server.http.get(path).expect(200).json()["lines"]] == [
+    assert [line["message"] for line in server.http.get(path).expect(200).json()["items"]] == [
         event["data"]["message"] for event in frames[:-1]
     ]
 

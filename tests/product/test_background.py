@@ -108,10 +108,8 @@ def test_failures_are_retried_then_kept_as_dead_letters_and_redriven(server: Ser
     headers = dict(letter["input"]["headers"])
     assert (letter["input"]["json"], headers["x-tenant"]) == ({"x": 7}, "acme")
     assert "secret" not in json.dumps(letter)
-    assert run in [
-        one["run"]["id"] for one in server.http.get("/api/v1/dead-letters?function=bad").json()["dead_letters"]
-    ]
-    assert server.http.get("/api/v1/dead-letters?code=FN_002").json()["dead_letters"] == []
+    assert run in [one["run"]["id"] for one in server.http.get("/api/v1/dead-letters?function=bad").json()["items"]]
+    assert server.http.get("/api/v1/dead-letters?code=FN_002").json()["items"] == []
 
     deploy(server, tmp_path, "bad", ADD, FAST_RETRY)
     report = server.http.post("/api/v1/dead-letters/actions/redrive", {"function": "bad"}).expect(202).json()
@@ -131,7 +129,7 @@ def test_dead_letters_can_be_purged(server: Server) -> None:
     assert server.http.get(f"/api/v1/runs/{runs[0]}/input").status == 404
     assert server.api.run(runs[0]).json()["state"] == "failed"
     assert server.http.post("/api/v1/dead-letters/actions/purge", {"function": "bad"}).json()["purged"] >= 2
-    assert server.http.get("/api/v1/dead-letters?function=bad").json()["dead_letters"] == []
+    assert server.http.get("/api/v1/dead-letters?function=bad").json()["items"] == []
 
 
 def test_what_another_attempt_cannot_mend_is_not_retried(server: Server) -> None:

@@ -89,7 +89,7 @@ def test_githubs_pipeline_previews_and_deploys(runner: Runner, server: Server, n
     runner.run(github())
     assert runner.ran == ["Install faas", "Check", "Deploy"]
     assert server.api.invoke(name, {"x": 1, "y": 2}).expect(200).json() == {"result": 3}
-    assert server.cli("fn", "versions", name, "-o", "json").ok().json()["versions"][0]["note"] == "5b2bbcc"
+    assert server.cli("fn", "versions", name, "-o", "json").ok().json()["items"][0]["note"] == "5b2bbcc"
 
     (runner.checkout / "main.py").write_text("def handler(x: int, y: int):\n    return x * y\n", "utf-8")
     runner.ran.clear()

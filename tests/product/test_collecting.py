@@ -97,7 +97,7 @@ def test_without_the_grace_the_room_comes_back_at_once(house: Server, tmp_path: 
 def test_dropped_versions_go_and_kept_ones_can_be_laid_out_again(house: Server, tmp_path: Path) -> None:
     for number in range(1, 6):
         house.deploy(write_function(tmp_path, "many", code(number)))
-    known = house.cli("fn", "versions", "many", "-o", "json").ok().json()["versions"]
+    known = house.cli("fn", "versions", "many", "-o", "json").ok().json()["items"]
     age(house)
     house.cli("collect").ok()
     house.stop()

@@ -50,13 +50,9 @@ def test_the_openapi_document_is_the_one_in_the_tree(server: Server) -> None:
     assert server.api.openapi() == json.loads(kept[0].read_text(encoding="utf-8")), "run `make openapi` and commit it"
 
 
-def test_the_openapi_document_knows_every_code(server: Server) -> None:
-    codes = sorted(path.stem for path in (ROOT / "docs/errors").glob("FN_*.md"))
-    patterns = {pattern for pattern in patterns_of(server.api.openapi()) if "FN_" in pattern}
-    assert patterns
-    numbers = [f"FN_{number:03}" for number in range(1_000)]
-    for pattern in patterns:
-        assert [code for code in numbers if re.fullmatch(pattern, code)] == codes, pattern
+def test_no_pattern_of_the_openapi_document_freezes_the_codes(server: Server) -> None:
+    patterns = set(patterns_of(server.api.openapi()))
+    assert patterns and not [pattern for pattern in patterns if "FN_" in pattern]
 
 
 def patterns_of(node: Any) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_layers_tell_what_is_heavy_and_who_uses_them(house: Server, index: Pytho
         wheel("heavy", "3.0", {"heavy.py": "#" * 200_000 + "\ndef hello():\n    return 'oof'\n"}, requires=["words"])
     )
     house.deploy(bring(tmp_path, "lifting", "heavy\n", HANDLER.replace("greeting", "heavy")))
-    listed = house.cli("layers", "list", "--packages", "-o", "json").ok().json()["layers"]
+    listed = house.cli("layers", "list", "--packages", "-o", "json").ok().json()["items"]
     layer = next(layer for layer in listed if layer["packages"][0]["name"] == "heavy")
     assert layer["used_by"] == {"lifting": [1]} and layer["package_count"] == 2
     shown = house.cli("layers", "get", layer["id"]).ok().stdout

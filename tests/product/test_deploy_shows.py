@@ -103,7 +103,7 @@ def test_the_files_of_a_version_need_a_key_that_may_read(server: Server, tmp_pat
     server.deploy(write_function(tmp_path, name, GOOD))
     base = f"/api/v1/functions/{name}/versions"
     listed = server.http.get(f"{base}/1/files").expect(200).json()
-    assert [file["path"] for file in listed["files"]] == ["faas.toml", "main.py"]
+    assert [file["path"] for file in listed["items"]] == ["faas.toml", "main.py"]
     assert server.http.get(f"{base}/live/file?path=main.py").expect(200).body.decode() == GOOD
     for path in ("../main.py", "other.py", ""):
         server.http.get(f"{base}/1/file?path={path}").expect(404)

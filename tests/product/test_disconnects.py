@@ -197,7 +197,7 @@ def test_a_caller_who_has_the_announced_length_has_not_gone_away(
         assert reply.body == b"ok"
         run = until(lambda id=reply.headers["x-run-id"]: ended(server, id), what="the run has ended")
         assert run["state"] == "succeeded", run
-        lines = server.http.get(f"/api/v1/runs/{run['id']}/logs").expect(200).json()["lines"]
+        lines = server.http.get(f"/api/v1/runs/{run['id']}/logs").expect(200).json()["items"]
         assert [line["message"] for line in lines] == ["worked on"]
 
 

@@ -141,7 +141,7 @@ def denial(server: Server, run_id: str, word: str) -> str:
 
     def line() -> str | None:
         reply = server.http.get(f"/api/v1/runs/{run_id}/logs")
-        lines = [] if reply.status == 404 else reply.expect(200).json()["lines"]
+        lines = [] if reply.status == 404 else reply.expect(200).json()["items"]
         found = [line for line in lines if "network denied" in line["message"] and word in line["message"]]
         assert all(line["level"] == "warn" for line in found)
         return found[0]["message"] if found else None

@@ -248,7 +248,7 @@ def denials(server: Server, run_id: str, word: str) -> str:
 
     def lines() -> str | None:
         reply = server.http.get(f"/api/v1/runs/{run_id}/logs")
-        found = [line["message"] for line in reply.json()["lines"]] if reply.status == 200 else []
+        found = [line["message"] for line in reply.json()["items"]] if reply.status == 200 else []
         told = "\n".join(line for line in found if "network denied" in line)
         return told if word in told else None
 

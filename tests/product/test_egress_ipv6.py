@@ -72,7 +72,7 @@ def got(server: Server, url: str) -> tuple[str | None, str]:
 
 def log_of(server: Server, run_id: str) -> str:
     reply = server.http.get(f"/api/v1/runs/{run_id}/logs")
-    return "" if reply.status == 404 else "\n".join(line["message"] for line in reply.expect(200).json()["lines"])
+    return "" if reply.status == 404 else "\n".join(line["message"] for line in reply.expect(200).json()["items"])
 
 
 def test_names_and_addresses_lead_there(server: Server, web: WebServer) -> None:

@@ -213,7 +213,7 @@ def test_nothing_forbidden_is_reached_and_each_refusal_names_its_rule(server: Se
 
     def lines() -> list[str]:
         reply = server.http.get(f"/api/v1/runs/{run_id}/logs")
-        return [] if reply.status == 404 else [line["message"] for line in reply.expect(200).json()["lines"]]
+        return [] if reply.status == 404 else [line["message"] for line in reply.expect(200).json()["items"]]
 
     # What a log takes at once is less than all of these.
     tried = [address for address in SHUT_ADDRESSES if is_sent(address)][:8]
@@ -236,7 +236,7 @@ def test_a_name_that_leads_inside_is_told_as_one_that_is_not_there(server: Serve
 
     def told() -> list[str]:
         reply = server.http.get(f"/api/v1/runs/{run_id}/logs")
-        lines = [] if reply.status == 404 else [line["message"] for line in reply.expect(200).json()["lines"]]
+        lines = [] if reply.status == 404 else [line["message"] for line in reply.expect(200).json()["items"]]
         return [line for line in lines if "look-up of" in line]
 
     until(lambda: len(told()) == 2, "a line for each name")

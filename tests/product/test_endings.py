@@ -107,7 +107,7 @@ def deploy(server: Server, folder: Path, name: str, code: str, version: int) -> 
 
 def lines(server: Server, name: str, wanted: list[str]) -> list[str]:
     page = server.http.get(f"/api/v1/functions/{name}/logs?limit=200").expect(200).json()
-    return [line["message"] for line in page["lines"] if line["message"] in wanted]
+    return [line["message"] for line in page["items"] if line["message"] in wanted]
 
 
 def written(server: Server, name: str, wanted: list[str]) -> None:

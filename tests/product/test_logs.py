@@ -110,10 +110,10 @@ def test_following_shows_lines_as_they_come(server: Server, talks: str) -> None:
 def test_following_takes_up_after_the_last_event(server: Server, talks: str) -> None:
     run_id = server.api.invoke(talks, {"n": 0}).expect(200).headers["x-run-id"]
     lines = server.api.log_lines(run_id, 3)
-    stream = events(server, f"/api/v1/functions/{talks}/logs?follow=true", last=str(lines[0]["cursor"]))
+    stream = events(server, f"/api/v1/functions/{talks}/logs?follow=true", last=str(lines[0]["position"]))
     first = next(stream)
     stream.close()
-    assert int(first["id"]) == lines[1]["cursor"]
+    assert int(first["id"]) == lines[1]["position"]
 
 
 def test_binary_and_very_long_lines(server: Server, tmp_path: Path, name: str) -> None:

@@ -35,10 +35,10 @@ def names(server: Server) -> list[str]:
     query = "?limit=200"
     while True:
         page = server.http.get(f"/api/v1/functions{query}").expect(200).json()
-        found += [function["name"] for function in page["functions"]]
-        if not page.get("next"):
+        found += [function["name"] for function in page["items"]]
+        if not page.get("next_cursor"):
             return found
-        query = f"?limit=200&cursor={page['next']}"
+        query = f"?limit=200&cursor={page['next_cursor']}"
 
 
 def test_functions_at_rest_cost_a_few_kilobytes_and_no_pool() -> None:

@@ -114,7 +114,7 @@ def test_a_version_stands_on_the_layers_of_its_deployment(house: Server, tmp_pat
     house.cli("layers", "remove", "words:2", "--yes").ok()
     house.cli("layers", "get", "words:2").exits(4)
     assert publish(house, "words", lib)["version"] == 3, "a number is given once"
-    shown = house.cli("layers", "versions", "words", "-o", "json").ok().json()["versions"]
+    shown = house.cli("layers", "versions", "words", "-o", "json").ok().json()["items"]
     assert [row["version"] for row in shown] == [3, 1]
     assert shown[1]["used_by"] == {"pinned": [1]}
     assert "words:3" in house.cli("layers", "list").ok().stdout
@@ -172,7 +172,7 @@ def test_packages_are_installed_into_a_layer(house: Server, tmp_path: Path) -> N
     house.cli("layers", "publish", "web", "--from", str(lock)).exits(2)
     lock.write_text("nothing-of-that-name==1\n")
     house.cli("layers", "publish", "web", "--from", str(lock), "--runtime", runtime["name"]).exits(5)
-    assert len(house.cli("layers", "versions", "web", "-o", "json").ok().json()["versions"]) == 1
+    assert len(house.cli("layers", "versions", "web", "-o", "json").ok().json()["items"]) == 1
 
 
 def test_a_layer_is_read_only(house: Server, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_bad_input_is_refused_by_name(house: Server, tmp_path: Path) -> None:
         assert reply.json()["code"].startswith("FN_")
     house.http.get(f"{path}/0").expect(422)
     house.http.get(f"{path}/2").expect(404)
-    assert len(house.http.get("/api/v1/layers/good/versions").expect(200).json()["versions"]) == 1
+    assert len(house.http.get("/api/v1/layers/good/versions").expect(200).json()["items"]) == 1
 
 
 def test_scopes_are_those_of_functions(house: Server, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_kill_while_a_layer_is_published_leaves_nothing_half(house: Server, tm
         client.wait(10)
         house.start()
         reply = house.http.get("/api/v1/layers/big/versions")
-        versions = reply.json()["versions"] if reply.status == 200 else []
+        versions = reply.json()["items"] if reply.status == 200 else []
         assert len(versions) in (known, known + 1)
         known = len(versions)
         assert [row["version"] for row in versions] == list(range(known, 0, -1))

@@ -137,7 +137,7 @@ def logged(server: Server, name: str, word: str) -> str:
     """Waits for the line of a function's log with these words."""
 
     def line() -> str | None:
-        lines = server.http.get(f"/api/v1/functions/{name}/logs").expect(200).json()["lines"]
+        lines = server.http.get(f"/api/v1/functions/{name}/logs").expect(200).json()["items"]
         return next((line["message"] for line in lines if word in line["message"]), None)
 
     return until(line, f"a line of {name} about {word}")

@@ -56,7 +56,7 @@ def test_a_wrong_word_leads_to_the_right_one(server: Server, add: str) -> None:
 
 def test_a_group_alone_lists(server: Server, add: str) -> None:
     assert add in server.cli("fn").ok().stdout
-    assert {row["name"] for row in server.cli("fn", "-o", "json").ok().json()["functions"]} >= {add}
+    assert {row["name"] for row in server.cli("fn", "-o", "json").ok().json()["items"]} >= {add}
     for group in ("vars", "triggers", "secrets", "keys", "topics", "layers", "dlq", "profile"):
         server.cli(group).ok()
     assert "Usage" in server.cli("alias").exits(2).stderr
@@ -106,7 +106,7 @@ def test_a_key_is_revoked_by_its_name(server: Server, name: str) -> None:
     server.cli("keys", "create", name, "--scope", "invoke").ok()
     server.cli("keys", "create", name, "--scope", "invoke").ok()
     assert "2 active keys" in server.cli("keys", "revoke", name, "--yes").exits(6).stderr
-    rows = [row for row in server.cli("keys", "list", "-o", "json").ok().json()["keys"] if row["name"] == name]
+    rows = [row for row in server.cli("keys", "list", "-o", "json").ok().json()["items"] if row["name"] == name]
     server.cli("keys", "revoke", rows[0]["id"], "--yes").ok()
     server.cli("keys", "revoke", name, "--yes").ok()
     assert "no active key" in server.cli("keys", "revoke", name, "--yes").exits(4).stderr

@@ -64,6 +64,7 @@ def test_each_failure_has_its_own_reason(server: Server, add: str) -> None:
         ("GET", f"{api}/runs?sirname=1", None, 400, "unknown_parameter"),
         ("GET", f"{api}/runs?limit=0", None, 400, "invalid_parameter"),
         ("GET", f"{api}/runs?state=asleep", None, 400, "invalid_parameter"),
+        ("GET", f"{api}/runs?cursor=run_1", None, 400, "invalid_cursor"),
         ("GET", "/errors/never_was", None, 404, "error_page_not_found"),
     ):
         found = problem(server.http.request(method, path, json_body=body))

@@ -72,7 +72,7 @@ def test_the_commands_of_function_mode(shell: Shell) -> None:
         assert dev.starts()["function"] == "spec-function"
     shell("fastapi-platform deploy").ok()
     assert shell("fastapi-platform invoke").ok().json() == {"message": "hello, world"}
-    run = shell("fastapi-platform runs -o json").ok().json()["runs"][0]
+    run = shell("fastapi-platform runs -o json").ok().json()["items"][0]
     assert run["function"] == "spec-function"
     lines = shell("fastapi-platform logs").ok().stdout
     assert "greeting world" in lines

@@ -276,7 +276,7 @@ def test_the_commands(server: Server, topic: str) -> None:
     assert one.startswith("msg_")
     batch = json.dumps([{"body": 1}, {"body": "x", "content_type": "text/plain", "attributes": {"a": "b"}}])
     assert len(cli("topics", "send", topic, "--batch", "-d", batch).ok().stdout.split()) == 2
-    listed = {row["name"]: row["depth"] for row in cli("topics", "list", "-o", "json").ok().json()["topics"]}
+    listed = {row["name"]: row["depth"] for row in cli("topics", "list", "-o", "json").ok().json()["items"]}
     assert listed[topic] == 3
     assert "3" in cli("topics", "get", topic).ok().stdout and topic in cli("topics", "list").ok().stdout
     added = cli(

@@ -31,7 +31,7 @@ def used(shared_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def test_values_of_secrets_never_come_back(server: Server, used: str) -> None:
     listed = server.http.get("/api/v1/secrets?stage=dev").expect(200)
-    row = next(row for row in listed.json()["secrets"] if row["name"] == "USED")
+    row = next(row for row in listed.json()["items"] if row["name"] == "USED")
     assert (row["stage"], row["version"], row["used_by"]) == ("prod", 1, [used])
     answers = [
         listed,
@@ -100,7 +100,7 @@ def test_a_deployment_names_the_place_of_what_is_missing(server: Server, tmp_pat
 
 def test_every_var_says_where_it_comes_from(server: Server, used: str) -> None:
     server.cli("vars", "set", used, "MOOD=good", "--stage", "dev").ok()
-    rows = server.cli("vars", "list", used, "--stage", "dev", "-o", "json").ok().json()["vars"]
+    rows = server.cli("vars", "list", used, "--stage", "dev", "-o", "json").ok().json()["items"]
     sources = {row["key"]: (row["source"], row.get("stage"), row.get("secrets")) for row in rows}
     assert sources == {
         "KEY": ("manifest", None, ["USED"]),
@@ -142,7 +142,7 @@ def test_a_file_of_vars_stays_its_owners(server: Server, used: str, tmp_path: Pa
     assert "- GREETING=hi" in said
     assert "+ GREETING=hello" in said
     assert "KEY comes from a secret" in said
-    rows = {row["key"]: row for row in server.http.get(f"/api/v1/functions/{used}/env").json()["vars"]}
+    rows = {row["key"]: row for row in server.http.get(f"/api/v1/functions/{used}/env").json()["items"]}
     assert (rows["GREETING"]["value"], rows["KEY"]["value"]) == ("hello", "${secrets.USED}")
     cli("diff", used)
     env.write_text("PLACE=everywhere\n", "utf-8")

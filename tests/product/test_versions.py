@@ -59,7 +59,7 @@ def test_an_alias_without_requests_shows_no_url(server: Server, tmp_path: Path, 
         manifest.write('\n[[triggers]]\ntype = "cron"\nschedule = "0 3 * * *"\n')
     server.deploy(folder)
     for name, serves in ((nightly, False), (two, True)):
-        (alias,) = server.http.get(f"/api/v1/functions/{name}/aliases").expect(200).json()["aliases"]
+        (alias,) = server.http.get(f"/api/v1/functions/{name}/aliases").expect(200).json()["items"]
         assert alias["http"] is serves and alias["url"].endswith(f"/fn/{name}")
         assert (alias["url"] in server.cli("alias", "list", name).ok().stdout) is serves
         assert (

@@ -120,7 +120,7 @@ def test_a_webhook_of_the_manifest_lets_nobody_in_before_it_has_a_secret(
     manifest = folder / "faas.toml"
     manifest.write_text(manifest.read_text() + '[[triggers]]\ntype = "webhook"\nscheme = "github"\n')
     server.deploy(folder)
-    view = server.cli("triggers", "list", name, "-o", "json").ok().json()["triggers"][0]
+    view = server.cli("triggers", "list", name, "-o", "json").ok().json()["items"][0]
     assert (view["name"], view["origin"], view["secrets"]) == ("webhook-1", "manifest", 0)
     path = "/hooks/" + view["url"].rsplit("/", 1)[1]
     signed = {"x-github-delivery": "1", "x-hub-signature-256": "sha256=" + "0" * 64}
@@ -130,7 +130,7 @@ def test_a_webhook_of_the_manifest_lets_nobody_in_before_it_has_a_secret(
     assert server.api.finished(run)["result"] == {"got": 7, "kind": "webhook"}
     # Another deployment keeps URL and secret.
     server.deploy(folder)
-    after = server.cli("triggers", "list", name, "-o", "json").ok().json()["triggers"][0]
+    after = server.cli("triggers", "list", name, "-o", "json").ok().json()["items"][0]
     assert (after["url"], after["secrets"], after["id"]) == (view["url"], 1, view["id"])
 
 

@@ -7,12 +7,13 @@ use faas_types::{Affinity, AliasName, Fault, Mover, Permille, Reason, Split};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
+use crate::page::{Order, PageQuery};
 use crate::state::ApiState;
 use crate::stream::StreamRequest;
 use crate::views::policy_view;
 
 /// Lists the aliases of a function by name, previews among them.
-#[utoipa::path(get, path = "/api/v1/functions/{function}/aliases", operation_id = "aliases.list", tag = "aliases", params(("function" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/aliases", operation_id = "aliases.list", tag = "aliases", params(("function" = String, Path, description = "name or id"), PageQuery), responses(
     (status = 200, body = AliasList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -20,13 +21,15 @@ pub(crate) async fn list_aliases(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    query: PageQuery,
 ) -> Result<Json<AliasList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let mut aliases = Vec::new();
-    for view in state.alias_views(&entry) {
-        aliases.push(state.served_alias(&entry, view).await?);
+    let page = query.of("aliases", entry.record.id, Order::Asc)?;
+    let mut found = page.cut(state.alias_views(&entry), |alias| alias.name.clone());
+    for view in &mut found.items {
+        *view = state.served_alias(&entry, view.clone()).await?;
     }
-    Ok(Json(AliasList { aliases }))
+    Ok(Json(found))
 }
 
 /// Shows an alias.

@@ -7,13 +7,13 @@ use faas_ports::{Clock, DeadLetter, DeadLetterQuery, SystemClock};
 use faas_proto::rest::{
     DeadLetterFilter, DeadLetterList, DeadLetterView, Problem, PurgeReport, RedriveReport, RedrivenView,
 };
-use faas_types::{Fault, ProjectId, limits};
+use faas_types::{Fault, ProjectId, Timestamp, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::page;
+use crate::page::{self, Order, PageQuery};
 use crate::replays::input_view;
 use crate::runs::run_id;
 use crate::state::ApiState;
@@ -26,7 +26,7 @@ pub(crate) struct Filter {
     /// Only of this function, by name or id. A deleted one is found as long as its runs are kept.
     function: Option<String>,
     /// Only with this code, such as `FN_002`.
-    #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|3[01])$")]
+    #[param(max_length = 400)]
     code: Option<String>,
     /// Only accepted since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
     #[param(max_length = 40)]
@@ -34,16 +34,10 @@ pub(crate) struct Filter {
     /// Only accepted before, in the same form.
     #[param(max_length = 40)]
     until: Option<String>,
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// `next` of the page before.
-    #[param(max_length = 30)]
-    cursor: Option<String>,
 }
 
 /// Lists runs that were given up, newest first.
-#[utoipa::path(get, path = "/api/v1/dead-letters", operation_id = "deadLetters.list", tag = "dead-letters", params(Filter), responses(
+#[utoipa::path(get, path = "/api/v1/dead-letters", operation_id = "deadLetters.list", tag = "dead-letters", params(Filter, PageQuery), responses(
     (status = 200, body = DeadLetterList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -51,17 +45,15 @@ pub(crate) async fn list_dead_letters(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
+    page: PageQuery,
 ) -> Result<Json<DeadLetterList>, HandlerError> {
-    let limit = page::limit(filter.limit)?;
-    let Filter { function, code, since, until, cursor, .. } = filter;
-    let narrowed = DeadLetterFilter { function, code, since, until, limit: Some(limit + 1) };
-    let mut query = query(&state, caller.project, &narrowed).await?;
-    query.after = page::parsed("cursor", cursor.as_deref())?;
-    let mut letters = state.engine.runs.dead_letters(&query).await?;
-    let more = letters.len() > limit as usize;
-    letters.truncate(limit as usize);
-    let next = letters.last().filter(|_| more).map(|letter| letter.record.id.to_string());
-    Ok(Json(DeadLetterList { dead_letters: letters.into_iter().map(letter_view).collect(), next }))
+    let page = page.of("dead-letters", caller.project, Order::Desc)?.only(Order::Desc)?;
+    let Filter { function, code, since, until } = filter;
+    let narrowed = DeadLetterFilter { function, code, since, until, limit: u32::try_from(page.wanted()).ok() };
+    let mut query = query(&state, caller.project, &narrowed, page.now).await?;
+    query.after = page.after()?;
+    let letters = state.engine.runs.dead_letters(&query).await?;
+    Ok(Json(page.of_found(letters, |letter| letter.record.id.to_string()).map(letter_view)))
 }
 
 /// Shows a dead letter with every attempt and its input: of messages those that are left.
@@ -112,7 +104,7 @@ pub(crate) async fn redrive_dead_letters(
     Authorized(caller): Authorized,
     Json(filter): Json<DeadLetterFilter>,
 ) -> Result<impl IntoResponse, HandlerError> {
-    let query = query(&state, caller.project, &filter).await?;
+    let query = query(&state, caller.project, &filter, SystemClock.now()).await?;
     let redriven = state.engine.runs.redrive(caller.project, DeadSelection::Found(query)).await?;
     let redriven = redriven.into_iter().map(redriven_view).collect();
     Ok((StatusCode::ACCEPTED, Json(RedriveReport { redriven })))
@@ -142,12 +134,17 @@ pub(crate) async fn purge_dead_letters(
     Authorized(caller): Authorized,
     Json(filter): Json<DeadLetterFilter>,
 ) -> Result<Json<PurgeReport>, HandlerError> {
-    let query = query(&state, caller.project, &filter).await?;
+    let query = query(&state, caller.project, &filter, SystemClock.now()).await?;
     let purged = state.engine.runs.purge(caller.project, DeadSelection::Found(query)).await?;
     Ok(Json(PurgeReport { purged }))
 }
 
-async fn query(state: &ApiState, project: ProjectId, filter: &DeadLetterFilter) -> Result<DeadLetterQuery, Fault> {
+async fn query(
+    state: &ApiState,
+    project: ProjectId,
+    filter: &DeadLetterFilter,
+    now: Timestamp,
+) -> Result<DeadLetterQuery, Fault> {
     let function = match &filter.function {
         Some(text) => Some(state.engine.catalog().find_past(project, text).await?),
         None => None,
@@ -157,7 +154,6 @@ async fn query(state: &ApiState, project: ProjectId, filter: &DeadLetterFilter) 
         let message = format!("limit: it goes from 1 to {}, not {limit}", limits::REDRIVE_MAX);
         return Err(Fault::of_field(message));
     }
-    let now = SystemClock.now();
     Ok(DeadLetterQuery {
         project,
         function,

@@ -3,16 +3,16 @@
 use axum::extract::State;
 use axum::response::Response;
 use faas_proto::rest::{
-    DeployGroupRequest, DeploymentEventList, DeploymentGroupList, DeploymentGroupView, Problem, RollbackGroupRequest,
-    StreamEvent,
+    DeployGroupRequest, DeploymentEventList, DeploymentGroupList, DeploymentGroupView, ListPage, Problem,
+    RollbackGroupRequest, StreamEvent,
 };
-use faas_types::{DeploymentGroup, DeploymentGroupId, Fault, ProjectId, Reason};
+use faas_types::{DeploymentGroupId, Fault, ProjectId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 
 use crate::aliases::mover;
 use crate::deploy::{Rehearsal, answer, new_deployment, options};
-use crate::deployments::{Ended, Ending, EventRows, Rows, json};
-use crate::page;
+use crate::deployments::{Ended, Ending, EventRows, InStates, json};
+use crate::page::{Order, PageQuery};
 use crate::state::ApiState;
 use crate::stream::StreamRequest;
 use crate::wait::Wait;
@@ -57,28 +57,26 @@ pub(crate) async fn create_group(
 }
 
 /// Lists the deployment groups, newest first.
-#[utoipa::path(get, path = "/api/v1/deployment-groups", operation_id = "deploymentGroups.list", tag = "deployments", params(Rows), responses(
+#[utoipa::path(get, path = "/api/v1/deployment-groups", operation_id = "deploymentGroups.list", tag = "deployments", params(InStates, PageQuery), responses(
     (status = 200, body = DeploymentGroupList),
 ))]
 pub(crate) async fn list_groups(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-    QueryParams(rows): QueryParams<Rows>,
+    QueryParams(filter): QueryParams<InStates>,
+    query: PageQuery,
     request: StreamRequest,
 ) -> Result<Json<DeploymentGroupList>, HandlerError> {
-    let before: Option<DeploymentGroupId> = page::parsed("cursor", rows.cursor.as_deref())?;
-    let states = rows.states()?;
-    let limit = page::limit(rows.limit)? as usize;
+    let page = query.of("deployment-groups", caller.project, Order::Desc)?;
+    let wanted = filter.states()?;
     let all = state.engine.deployments.list_groups(caller.project).await?;
-    let older = all.into_iter().rev().filter(|one| before.is_none_or(|before| one.id < before));
-    let mut found = older.filter(|one| states.is_empty() || states.contains(one.state.as_str()));
-    let wanted: Vec<DeploymentGroup> = found.by_ref().take(limit).collect();
-    let next_cursor = found.next().and_then(|_| wanted.last().map(|last| last.id.to_string()));
-    let mut items = Vec::with_capacity(wanted.len());
-    for group in &wanted {
+    let ListPage { items: found, next_cursor, total } =
+        page.cut(all.into_iter().filter(|one| wanted.holds(one.state)), |one| one.id.to_string());
+    let mut items = Vec::with_capacity(found.len());
+    for group in &found {
         items.push(state.group_view(caller.project, group, &request.id).await?);
     }
-    Ok(Json(DeploymentGroupList { items, next_cursor }))
+    Ok(Json(ListPage { items, next_cursor, total }))
 }
 
 /// Shows a deployment group.
@@ -100,7 +98,7 @@ pub(crate) async fn get_group(
 ///
 /// Events are kept as long as the group is. `end` has the group as its data, `error` the problem.
 #[utoipa::path(get, path = "/api/v1/deployment-groups/{group}/events", operation_id = "deploymentGroups.listEvents", tag = "deployments",
-    params(("group" = String, Path, description = "the group's id"), EventRows,
+    params(("group" = String, Path, description = "the group's id"), PageQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "only what comes after this event")),
     responses(
     (status = 200, content((DeploymentEventList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
@@ -110,13 +108,14 @@ pub(crate) async fn group_events(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    QueryParams(rows): QueryParams<EventRows>,
+    query: PageQuery,
     request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let (project, id) = (caller.project, group_id(&id)?);
     let deployments = &state.engine.deployments;
     deployments.find_group(project, id).await?;
-    let tail = deployments.group_events(project, id, rows.after(&request)?).await?;
+    let rows = EventRows::of(query, "deployment-group-events", id, &request)?;
+    let tail = deployments.group_events(project, id, rows.after).await?;
     let (engine_state, request_id) = (state, request.id.clone());
     let ending: Ending = Box::pin(async move { ending_of(&engine_state, project, id, &request_id).await });
     rows.answer(&request, tail, ending).await

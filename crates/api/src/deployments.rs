@@ -1,12 +1,10 @@
 //! `/api/v1/functions/{function}/deployments` and `/api/v1/deployments/{deployment}`: what moved a function's aliases, or is to.
 
-use std::collections::BTreeSet;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use faas_engine::{Caller, EventTail};
-use faas_proto::rest::{DeploymentEventList, DeploymentList, DeploymentView, Problem, StreamEvent};
-use faas_types::{Deployment, DeploymentId, DeploymentState, Fault, FunctionId, ProjectId, Reason};
+use faas_proto::rest::{DeploymentEventList, DeploymentList, DeploymentView, ListPage, Problem, StreamEvent};
+use faas_types::{Deployment, DeploymentId, DeploymentState, Fault, FunctionId, ProjectId};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
@@ -15,35 +13,27 @@ use utoipa::IntoParams;
 
 use crate::aliases::mover;
 use crate::deployment_views::event_view;
-use crate::page;
+use crate::page::{self, Order, Page, PageQuery};
 use crate::state::ApiState;
 use crate::stream::{self as streams, StreamForm, StreamRequest};
 
 /// Which deployments.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Rows {
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200)]
-    pub(crate) limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    #[param(max_length = 200)]
-    pub(crate) cursor: Option<String>,
+pub(crate) struct InStates {
     /// Only in these states, with commas between them.
     #[param(max_length = 100)]
     state: Option<String>,
 }
 
+/// The states that are wanted; empty for all.
+pub(crate) struct States(Vec<DeploymentState>);
+
 /// Which events.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
 pub(crate) struct EventRows {
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    #[param(max_length = 200)]
-    cursor: Option<String>,
+    page: Page,
+    /// Only what comes after this one.
+    pub(crate) after: u64,
 }
 
 /// What the stream of a deployment ends with.
@@ -59,7 +49,7 @@ pub(crate) struct Ended {
 pub(crate) type Ending = BoxFuture<'static, Ended>;
 
 /// Lists what moved a function's aliases, newest first: deployments of every state, rollbacks, and steps of the platform.
-#[utoipa::path(get, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.list", tag = "deployments", params(("function" = String, Path, description = "name or id"), Rows), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/deployments", operation_id = "deployments.list", tag = "deployments", params(("function" = String, Path, description = "name or id"), InStates, PageQuery), responses(
     (status = 200, body = DeploymentList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -67,24 +57,21 @@ pub(crate) async fn list_deployments(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    QueryParams(rows): QueryParams<Rows>,
+    QueryParams(filter): QueryParams<InStates>,
+    query: PageQuery,
     request: StreamRequest,
 ) -> Result<Json<DeploymentList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let before: Option<DeploymentId> = page::parsed("cursor", rows.cursor.as_deref())?;
-    let states = rows.states()?;
-    let limit = page::limit(rows.limit)? as usize;
-    let all = state.engine.deployments.list(&entry).await?;
+    let page = query.of("deployments", entry.record.id, Order::Desc)?;
+    let wanted = filter.states()?;
+    let all = state.engine.deployments.list(&entry).await?.into_iter().filter(|one| wanted.holds(one.state));
     // Ids rise with time.
-    let older = all.into_iter().rev().filter(|one| before.is_none_or(|before| one.id < before));
-    let mut found = older.filter(|one| states.is_empty() || states.contains(one.state.as_str()));
-    let wanted: Vec<Deployment> = found.by_ref().take(limit).collect();
-    let next_cursor = found.next().and_then(|_| wanted.last().map(|last| last.id.to_string()));
-    let mut items = Vec::with_capacity(wanted.len());
-    for deployment in &wanted {
+    let ListPage { items: found, next_cursor, total } = page.cut(all, |one| one.id.to_string());
+    let mut items = Vec::with_capacity(found.len());
+    for deployment in &found {
         items.push(state.deployment_view(caller.project, deployment, &request.id).await?);
     }
-    Ok(Json(DeploymentList { items, next_cursor }))
+    Ok(Json(ListPage { items, next_cursor, total }))
 }
 
 /// Shows a deployment.
@@ -106,7 +93,7 @@ pub(crate) async fn get_deployment(
 ///
 /// Events are kept as long as the deployment is. `end` has the deployment as its data, `error` the problem.
 #[utoipa::path(get, path = "/api/v1/deployments/{deployment}/events", operation_id = "deployments.listEvents", tag = "deployments",
-    params(("deployment" = String, Path, description = "the deployment's id"), EventRows,
+    params(("deployment" = String, Path, description = "the deployment's id"), PageQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "only what comes after this event")),
     responses(
     (status = 200, content((DeploymentEventList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
@@ -116,13 +103,13 @@ pub(crate) async fn deployment_events(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    QueryParams(rows): QueryParams<EventRows>,
+    query: PageQuery,
     request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let project = caller.project;
     let deployment = found(&state, &caller, &id).await?;
-    let after = rows.after(&request)?;
-    let tail = state.engine.deployments.events(project, &deployment, after).await?;
+    let rows = EventRows::of(query, "deployment-events", deployment.id, &request)?;
+    let tail = state.engine.deployments.events(project, &deployment, rows.after).await?;
     let id = deployment.id;
     let (engine_state, request_id) = (state, request.id.clone());
     let ending: Ending = Box::pin(async move { ending_of(&engine_state, project, id, &request_id).await });
@@ -172,24 +159,35 @@ pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-// === impl Rows ===
+// === impl InStates ===
 
-impl Rows {
-    /// The states that are wanted; none for all.
-    pub(crate) fn states(&self) -> Result<BTreeSet<&'static str>, Fault> {
-        let one = |text: &str| text.trim().parse::<DeploymentState>().map(DeploymentState::as_str);
-        let all = self.state.as_deref().into_iter().flat_map(|text| text.split(',')).map(one);
-        all.collect::<Result<_, String>>()
-            .map_err(|error| Fault::new(Reason::InvalidParameter, format!("the parameter `state`: {error}")))
+impl InStates {
+    pub(crate) fn states(&self) -> Result<States, Fault> {
+        page::several("state", self.state.as_deref()).map(States)
+    }
+}
+
+// === impl States ===
+
+impl States {
+    pub(crate) fn holds(&self, state: DeploymentState) -> bool {
+        self.0.is_empty() || self.0.contains(&state)
     }
 }
 
 // === impl EventRows ===
 
 impl EventRows {
-    /// The place after which events are wanted.
-    pub(crate) fn after(&self, request: &StreamRequest) -> Result<u64, Fault> {
-        Ok(request.last_position()?.or(page::parsed("cursor", self.cursor.as_deref())?).unwrap_or(0))
+    /// The rows that a query asks for, or a client that comes back.
+    pub(crate) fn of(
+        query: PageQuery,
+        kind: &'static str,
+        owner: impl std::fmt::Display,
+        request: &StreamRequest,
+    ) -> Result<Self, Fault> {
+        let page = query.of(kind, owner, Order::Asc)?.only(Order::Asc)?;
+        let after = request.last_position()?.or(page.after()?).unwrap_or(0);
+        Ok(Self { page, after })
     }
 
     /// A page of events, or all of them until the end.
@@ -202,13 +200,8 @@ impl EventRows {
         if request.form != StreamForm::Page {
             return Ok(request.form.response(events(tail, ending)));
         }
-        let limit = page::limit(self.limit)? as usize;
-        let mut ready = tail.ready();
-        let more = ready.len() > limit;
-        ready.truncate(limit);
-        let next_cursor = ready.last().filter(|_| more).map(|last| last.id.to_string());
-        let items = ready.into_iter().map(event_view).collect();
-        Ok(Json(DeploymentEventList { items, next_cursor }).into_response())
+        let page = self.page.of_found(tail.ready(), |event| event.id.to_string());
+        Ok(Json(page.map(event_view)).into_response())
     }
 }
 

@@ -16,7 +16,7 @@ pages! {
     "guides/getting-started.md" "guides/http.md" "guides/deploying.md" "guides/local.md" "guides/python.md" "guides/node.md" "guides/deno.md"
     "guides/dependencies.md" "guides/layers.md" "guides/vars-and-secrets.md" "guides/triggers.md" "guides/async.md"
     "guides/versions.md" "guides/scaling.md" "guides/networking.md" "guides/runs-and-logs.md" "guides/git.md" "guides/security.md"
-    "guides/api.md" "guides/errors.md" "guides/streams.md" "guides/writes.md"
+    "guides/api.md" "guides/errors.md" "guides/streams.md" "guides/writes.md" "guides/lists.md"
     "caching.md" "cli.md" "configuration.md" "limits.md" "observability.md" "SPECIFICATION.md"
 }
 

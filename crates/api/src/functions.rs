@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
+use faas_engine::{FunctionEntry, NameWalk};
 use faas_proto::rest::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction,
 };
@@ -9,43 +10,66 @@ use faas_types::{Fault, FunctionName};
 use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::aliases::mover;
 use crate::network::usage_view;
-use crate::page;
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 use crate::views::millis;
 
-/// A page of a listing by name.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Page {
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// `next` of the page before.
-    #[param(min_length = 1, max_length = 63, pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$")]
-    cursor: Option<String>,
+/// What functions are listed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FunctionSort {
+    Name,
+    CreatedAt,
 }
 
-/// Lists functions by name.
-#[utoipa::path(get, path = "/api/v1/functions", operation_id = "functions.list", tag = "functions", params(Page), responses((status = 200, body = FunctionList)))]
+/// Which functions to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FunctionFilter {
+    /// Only whose name holds this text.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// Only those whose accepted runs are held back, or only the others.
+    paused: Option<bool>,
+    /// What they are listed by: `name`, from A on, where absent; `created_at` begins with the newest.
+    #[param(inline)]
+    sort: Option<FunctionSort>,
+}
+
+/// Lists functions, by name where nothing else is asked for.
+#[utoipa::path(get, path = "/api/v1/functions", operation_id = "functions.list", tag = "functions", params(FunctionFilter, PageQuery), responses((status = 200, body = FunctionList)))]
 pub(crate) async fn list_functions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-    QueryParams(query): QueryParams<Page>,
+    QueryParams(filter): QueryParams<FunctionFilter>,
+    query: PageQuery,
 ) -> Result<Json<FunctionList>, HandlerError> {
-    let limit = page::limit(query.limit)?;
-    let after: Option<FunctionName> = page::parsed("cursor", query.cursor.as_deref())?;
-    let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
-    let more = entries.len() > limit as usize;
-    entries.truncate(limit as usize);
-    let versions = state.engine.catalog().live_versions(&entries).await?;
-    let views = entries.iter().zip(&versions);
-    let functions = views.map(|(entry, version)| state.view_with(entry, version.as_deref())).collect();
-    let next = if more { entries.last().map(|entry| entry.record.name.to_string()) } else { None };
-    Ok(Json(FunctionList { functions, next }))
+    let by_age = filter.sort == Some(FunctionSort::CreatedAt);
+    let order = if by_age { Order::Desc } else { Order::Asc };
+    let page = query.of("functions", caller.project, order)?;
+    let text = page::searched(filter.q.as_deref())?;
+    let is_wanted = |entry: &FunctionEntry| {
+        filter.paused.is_none_or(|paused| entry.record.paused == paused)
+            && page::is_found(text.as_deref(), &[entry.record.name.as_str()])
+    };
+    let catalog = state.engine.catalog();
+    let found = if by_age {
+        // Ids rise with time.
+        page.cut(catalog.matching(caller.project, is_wanted), |entry| entry.record.id.to_string())
+    } else {
+        let after: Option<FunctionName> = page.after()?;
+        let walk = NameWalk { after: after.as_ref(), descends: page.descends(), limit: page.wanted() };
+        page.of_found(catalog.walk(caller.project, &walk, is_wanted), |entry| entry.record.name.to_string())
+    };
+    let all = page::exactly(catalog.count(caller.project) as u64).filter(|_| text.is_none() && filter.paused.is_none());
+    let versions = catalog.live_versions(&found.items).await?;
+    let mut versions = versions.iter();
+    let list = found.map(|entry| state.view_with(&entry, versions.next().and_then(Option::as_deref)));
+    Ok(Json(FunctionList { total: list.total.or(all), ..list }))
 }
 
 /// Creates a function without code; a deployment brings the code and creates the function where needed.

@@ -5,16 +5,38 @@ use axum::response::IntoResponse;
 use faas_engine::{Caller, KeySettings};
 use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Problem, UpdateKey};
 use faas_types::{Fault, FunctionRef, InvalidId, InvalidName, KeyId, Reason, Scope, Timestamp};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams, WithSecret};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, WithSecret};
 use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 use crate::views::key_view;
 
+/// Which keys to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct KeyFilter {
+    /// Only whose name holds this text.
+    #[param(max_length = 200)]
+    q: Option<String>,
+}
+
 /// Lists keys, newest first. Their texts are not kept.
-#[utoipa::path(get, path = "/api/v1/keys", operation_id = "keys.list", tag = "keys", responses((status = 200, body = KeyList)))]
-pub(crate) async fn list_keys(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<KeyList> {
-    Json(KeyList { keys: state.engine.keys().list(caller.project).into_iter().map(key_view).collect() })
+#[utoipa::path(get, path = "/api/v1/keys", operation_id = "keys.list", tag = "keys", params(KeyFilter, PageQuery), responses((status = 200, body = KeyList)))]
+pub(crate) async fn list_keys(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<KeyFilter>,
+    query: PageQuery,
+) -> Result<Json<KeyList>, HandlerError> {
+    let page = query.of("keys", caller.project, Order::Desc)?;
+    let text = page::searched(filter.q.as_deref())?;
+    let keys = state.engine.keys().list(caller.project).into_iter();
+    let found = keys.filter(|key| page::is_found(text.as_deref(), &[&key.settings.name]));
+    // Ids rise with time.
+    Ok(Json(page.cut(found, |key| key.id.to_string()).map(key_view)))
 }
 
 /// Says whose key it is that the request carries.

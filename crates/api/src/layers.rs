@@ -7,26 +7,28 @@ use faas_types::{Fault, LayerId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 
 /// Packages that a list names of each layer.
 const NAMED: usize = 3;
 
-/// Lists the layers of packages, the largest first; at most 1,000.
-#[utoipa::path(get, path = "/api/v1/package-layers", operation_id = "packageLayers.list", tag = "layers", responses((status = 200, body = PackageLayerList)))]
+/// Lists the layers of packages, the largest first.
+#[utoipa::path(get, path = "/api/v1/package-layers", operation_id = "packageLayers.list", tag = "layers", params(PageQuery), responses((status = 200, body = PackageLayerList)))]
 pub(crate) async fn list_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    query: PageQuery,
 ) -> Result<Json<PackageLayerList>, HandlerError> {
+    let page = query.of("package-layers", caller.project, Order::Desc)?;
     let known = state.engine.layers.list(caller.project).await?;
     let brief = |layer| {
         let mut view = view(layer);
         view.packages.truncate(NAMED);
         PackageLayerView { log: Vec::new(), ..view }
     };
-    let mut layers: Vec<PackageLayerView> = known.into_iter().map(brief).collect();
-    layers.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.id.cmp(&b.id)));
-    Ok(Json(PackageLayerList { layers }))
+    let by_size = |layer: &KnownLayer| page::key([&page::number(layer.record.size), &layer.record.id.to_string()]);
+    Ok(Json(page.cut(known, by_size).map(brief)))
 }
 
 /// Shows a layer with all its packages and the end of what the installer wrote.

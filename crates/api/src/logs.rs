@@ -2,17 +2,17 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
+use faas_ports::{LogPage, LogQuery};
 use faas_proto::rest::{LogList, Problem, StreamEvent};
 use faas_telemetry::LogTail;
-use faas_types::{Fault, LogLevel, LogLine, Reason};
+use faas_types::{Fault, LogLevel, LogLine, ProjectId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use crate::page;
+use crate::page::{self, Order, Page, PageQuery};
 use crate::runs::run_id;
 use crate::state::ApiState;
 use crate::stream::{self as streams, StreamForm, StreamRequest};
@@ -21,12 +21,9 @@ use crate::stream::{self as streams, StreamForm, StreamRequest};
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// Only after this position, which is `next` of a page; as `Last-Event-ID` when following.
+    /// Only after this position of a line; as `Last-Event-ID` when following.
     #[param(minimum = 0, maximum = 9007199254740991_i64)]
     after: Option<u64>,
-    /// Only before this position, which is `previous` of a page.
-    #[param(minimum = 0, maximum = 9007199254740991_i64)]
-    before: Option<u64>,
     /// Only at least this important.
     level: Option<LogLevel>,
     /// Only lines that contain this text, whatever the case.
@@ -41,31 +38,29 @@ pub(crate) struct Filter {
     /// Only of this run.
     #[param(max_length = 30)]
     run: Option<String>,
-    /// The newest lines instead of the oldest; still shown oldest first.
-    tail: Option<bool>,
-    /// Lines in the page.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// The same as to accept `text/event-stream`: keeps the connection and sends lines as they are written.
+    /// The same as to accept `text/event-stream`: keeps the connection and sends lines as they are written. With `order=desc`
+    /// the newest `limit` lines come first.
     follow: Option<bool>,
 }
 
 /// Shows what the project's functions wrote.
-#[utoipa::path(get, path = "/api/v1/logs", operation_id = "logs.list", tag = "logs", params(Filter), responses(
+#[utoipa::path(get, path = "/api/v1/logs", operation_id = "logs.list", tag = "logs", params(Filter, PageQuery), responses(
     (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
 ))]
 pub(crate) async fn project_logs(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
+    page: PageQuery,
     request: StreamRequest,
 ) -> Result<Response, HandlerError> {
-    let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    answer(state, filter, query, request).await
+    let page = page.of("logs", caller.project, Order::Asc)?;
+    let query = query(caller.project, &page);
+    answer(state, filter, page, query, request).await
 }
 
 /// Shows what a function wrote, also one that was deleted.
-#[utoipa::path(get, path = "/api/v1/functions/{function}/logs", operation_id = "functions.listLogs", tag = "logs", params(("function" = String, Path, description = "name or id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/logs", operation_id = "functions.listLogs", tag = "logs", params(("function" = String, Path, description = "name or id"), Filter, PageQuery), responses(
     (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -74,15 +69,17 @@ pub(crate) async fn function_logs(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(filter): QueryParams<Filter>,
+    page: PageQuery,
     request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let function = state.engine.catalog().find_past(caller.project, &id).await?;
-    let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    answer(state, filter, LogQuery { function: Some(function), ..query }, request).await
+    let page = page.of("function-logs", function, Order::Asc)?;
+    let query = LogQuery { function: Some(function), ..query(caller.project, &page) };
+    answer(state, filter, page, query, request).await
 }
 
 /// Shows what a run wrote. Followed, it ends after the run has.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", operation_id = "runs.listLogs", tag = "logs", params(("run" = String, Path, description = "the run's id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", operation_id = "runs.listLogs", tag = "logs", params(("run" = String, Path, description = "the run's id"), Filter, PageQuery), responses(
     (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -91,34 +88,38 @@ pub(crate) async fn run_logs(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(filter): QueryParams<Filter>,
+    page: PageQuery,
     request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let run = state.engine.history().run(caller.project, run_id(&id)?).await?;
-    let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    let query = LogQuery { run: Some(run.id), function: Some(run.function().id), ..query };
-    answer(state, Filter { run: None, ..filter }, query, request).await
+    let page = page.of("run-logs", run.id, Order::Asc)?;
+    let query = LogQuery { run: Some(run.id), function: Some(run.function().id), ..query(caller.project, &page) };
+    answer(state, Filter { run: None, ..filter }, page, query, request).await
+}
+
+fn query(project: ProjectId, page: &Page) -> LogQuery {
+    LogQuery::newest(project, u32::try_from(page.limit).unwrap_or(u32::MAX))
 }
 
 async fn answer(
     state: ApiState,
     filter: Filter,
+    page: Page,
     mut query: LogQuery,
     request: StreamRequest,
 ) -> Result<Response, HandlerError> {
-    let now = SystemClock.now();
     query.run = page::parsed("run", filter.run.as_deref())?.or(query.run);
     query.level = filter.level;
-    query.since = page::time("since", filter.since.as_deref(), now)?;
-    query.until = page::time("until", filter.until.as_deref(), now)?;
+    query.since = page::time("since", filter.since.as_deref(), page.now)?;
+    query.until = page::time("until", filter.until.as_deref(), page.now)?;
     // A client that reconnects sends its first query again; how far it came is in the header.
     query.after = request.last_position()?.or(filter.after);
-    query.before = filter.before;
     let form = match request.form {
         StreamForm::Page if filter.follow == Some(true) => StreamForm::Frames,
         form => form,
     };
     let is_followed = form != StreamForm::Page;
-    query.tail = filter.tail.unwrap_or(false) && (query.after.is_none() || !is_followed);
+    query.tail = page.descends() && (query.after.is_none() || !is_followed);
     if filter.search.as_ref().is_some_and(|text| text.len() > 200) {
         return Err(HandlerError(Fault::new(
             Reason::InvalidParameter,
@@ -127,19 +128,27 @@ async fn answer(
     }
     query.search = filter.search;
     if is_followed {
-        if query.until.is_some() || query.before.is_some() {
+        if query.until.is_some() || page.after::<u64>()?.is_some() {
             let fault = Fault::new(Reason::InvalidParameter, "what is followed has no end")
-                .with_hint("leave `until` and `before` away, or ask for application/json without `follow`");
+                .with_hint("leave `until` and `cursor` away, or ask for application/json without `follow`");
             return Err(HandlerError(fault));
         }
         let follower = state.engine.history().follow_logs(query).await?;
         return Ok(form.response(events(state, follower, request.id)));
     }
-    let project = query.project;
+    match page.order {
+        Order::Asc => query.after = page.after()?.or(query.after),
+        Order::Desc => query.before = page.after()?,
+    }
     let found = state.engine.history().logs(&query).await?;
-    let (next, more, previous) = (found.next, found.more, found.previous);
-    let lines = found.lines.into_iter().map(|(cursor, line)| state.log_line_view(project, cursor, line)).collect();
-    Ok(Json(LogList { lines, next, more, previous }).into_response())
+    // A page shows where it goes on even when no line of it matched.
+    let next = if page.descends() { found.previous } else { Some(found.next).filter(|_| found.more) };
+    let mut list = page.ending(found.lines, next.map(|position| position.to_string()));
+    if page.descends() {
+        list.items.reverse();
+    }
+    let project = query.project;
+    Ok(Json(list.map(|(position, line)| state.log_line_view(project, position, line))).into_response())
 }
 
 /// The events of a follower: its lines, where it stands, and its end.

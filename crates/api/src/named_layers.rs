@@ -11,9 +11,12 @@ use faas_proto::rest::{
     AuthorView, LayerList, LayerVersionList, LayerVersionView, LayerView, Problem, PublishLayer, RemovedLayer,
 };
 use faas_types::{Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::blobs::bundle;
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 
 /// Heavy things that a list names of each layer.
@@ -21,14 +24,28 @@ const NAMED: usize = 3;
 /// Secrets that may be allowed, as in a manifest.
 const ALLOWED_MAX: usize = 64;
 
+/// Which layers to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SearchedLayer {
+    /// Only whose name holds this text.
+    #[param(max_length = 200)]
+    q: Option<String>,
+}
+
 /// Lists the named layers, by name.
-#[utoipa::path(get, path = "/api/v1/layers", operation_id = "layers.list", tag = "layers", responses((status = 200, body = LayerList)))]
+#[utoipa::path(get, path = "/api/v1/layers", operation_id = "layers.list", tag = "layers", params(SearchedLayer, PageQuery), responses((status = 200, body = LayerList)))]
 pub(crate) async fn list_named_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<SearchedLayer>,
+    query: PageQuery,
 ) -> Result<Json<LayerList>, HandlerError> {
-    let layers = state.engine.layers.list_named(caller.project).await?;
-    Ok(Json(LayerList { layers: layers.into_iter().map(name_view).collect() }))
+    let page = query.of("layers", caller.project, Order::Asc)?;
+    let text = page::searched(filter.q.as_deref())?;
+    let layers = state.engine.layers.list_named(caller.project).await?.into_iter();
+    let found = layers.filter(|layer| page::is_found(text.as_deref(), &[layer.newest.name.as_str()]));
+    Ok(Json(page.cut(found, |layer| layer.newest.name.to_string()).map(name_view)))
 }
 
 /// Shows a named layer: its newest version, and which functions stand on it.
@@ -46,7 +63,7 @@ pub(crate) async fn get_layer(
 }
 
 /// Lists the versions of a named layer, newest first.
-#[utoipa::path(get, path = "/api/v1/layers/{layer}/versions", operation_id = "layers.listVersions", tag = "layers", params(("layer" = String, Path, description = "the layer's name")), responses(
+#[utoipa::path(get, path = "/api/v1/layers/{layer}/versions", operation_id = "layers.listVersions", tag = "layers", params(("layer" = String, Path, description = "the layer's name"), PageQuery), responses(
     (status = 200, body = LayerVersionList),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
@@ -55,9 +72,12 @@ pub(crate) async fn list_layer_versions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
+    query: PageQuery,
 ) -> Result<Json<LayerVersionList>, HandlerError> {
-    let versions = state.engine.layers.versions_of(caller.project, &layer_name(&name)?).await?;
-    Ok(Json(LayerVersionList { versions: versions.into_iter().map(version_view).collect() }))
+    let name = layer_name(&name)?;
+    let page = query.of("layer-versions", page::key([&caller.project.to_string(), name.as_str()]), Order::Desc)?;
+    let versions = state.engine.layers.versions_of(caller.project, &name).await?;
+    Ok(Json(page.cut(versions, |version| page::number(version.record.number.into())).map(version_view)))
 }
 
 /// Shows a version of a named layer, and which versions of functions stand on it.

@@ -7,6 +7,7 @@ use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 
 use crate::deploy::{Rehearsal, submit};
+use crate::page::PageQuery;
 use crate::secrets::OfStage;
 use crate::state::ApiState;
 use crate::stream::StreamRequest;
@@ -39,7 +40,7 @@ pub(crate) async fn deploy(
 
 /// Lists the vars of a function: an alias of `GET /api/v1/functions/{function}/vars`.
 #[utoipa::path(get, path = "/api/v1/functions/{function}/env", operation_id = "functions.listEnv", tag = "vars",
-    params(("function" = String, Path, description = "name or id"), OfStage), responses(
+    params(("function" = String, Path, description = "name or id"), OfStage, PageQuery), responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -48,8 +49,9 @@ pub(crate) async fn list_env(
     caller: Authorized,
     function: PathParams<String>,
     stage: QueryParams<OfStage>,
+    query: PageQuery,
 ) -> Result<Json<VarList>, HandlerError> {
-    list_vars(state, caller, function, stage).await
+    list_vars(state, caller, function, stage, query).await
 }
 
 /// Sets vars of a function; others stay: an alias of `PATCH /api/v1/functions/{function}/vars`.

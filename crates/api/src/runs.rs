@@ -1,14 +1,14 @@
 //! `/api/v1/runs`.
 
 use axum::extract::State;
-use faas_ports::{Clock, RunQuery, SystemClock};
+use faas_ports::RunQuery;
 use faas_proto::rest::{Problem, RunList, RunView};
 use faas_types::{Fault, InvalidId, Reason, RunId, Span};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::page;
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 use crate::views::run_view;
 
@@ -25,7 +25,7 @@ pub(crate) struct Filter {
     #[param(pattern = "^(queued|running|succeeded|failed|retried|cancelled)$")]
     state: Option<String>,
     /// Only that ended with this code, such as `FN_002`.
-    #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|3[01])$")]
+    #[param(max_length = 400)]
     code: Option<String>,
     /// Only cold ones, or only warm ones.
     cold: Option<bool>,
@@ -47,16 +47,10 @@ pub(crate) struct Filter {
     /// Only created before, in the same form.
     #[param(max_length = 40)]
     until: Option<String>,
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// `next` of the page before.
-    #[param(max_length = 30)]
-    cursor: Option<String>,
 }
 
 /// Lists runs, newest first.
-#[utoipa::path(get, path = "/api/v1/runs", operation_id = "runs.list", tag = "runs", params(Filter), responses(
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "runs.list", tag = "runs", params(Filter, PageQuery), responses(
     (status = 200, body = RunList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -64,12 +58,13 @@ pub(crate) async fn list_runs(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
+    query: PageQuery,
 ) -> Result<Json<RunList>, HandlerError> {
+    let page = query.of("runs", caller.project, Order::Desc)?.only(Order::Desc)?;
     let function = match &filter.function {
         Some(text) => Some(state.engine.catalog().find_past(caller.project, text).await?),
         None => None,
     };
-    let now = SystemClock.now();
     let query = RunQuery {
         project: caller.project,
         function,
@@ -80,14 +75,13 @@ pub(crate) async fn list_runs(
         trigger: page::parsed("trigger", filter.trigger.as_deref())?,
         duration_min: page::parsed("min_duration", filter.min_duration.as_deref())?.map(Span::get),
         duration_max: page::parsed("max_duration", filter.max_duration.as_deref())?.map(Span::get),
-        since: page::time("since", filter.since.as_deref(), now)?,
-        until: page::time("until", filter.until.as_deref(), now)?,
-        after: page::parsed("cursor", filter.cursor.as_deref())?,
-        limit: page::limit(filter.limit)?,
+        since: page::time("since", filter.since.as_deref(), page.now)?,
+        until: page::time("until", filter.until.as_deref(), page.now)?,
+        after: page.after()?,
+        limit: u32::try_from(page.limit).unwrap_or(u32::MAX),
     };
     let found = state.engine.history().runs(&query).await?;
-    let runs = found.runs.into_iter().map(run_view).collect();
-    Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()), examined: found.examined }))
+    Ok(Json(page.ending(found.runs, found.next.map(|id| id.to_string())).map(run_view)))
 }
 
 /// How long to wait for a run.

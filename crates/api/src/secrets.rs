@@ -1,6 +1,7 @@
 //! `/api/v1/secrets` and `/api/v1/system/encryption-key/rotate`.
 
 use axum::extract::State;
+use faas_engine::SecretSummary;
 use faas_ports::Secret;
 use faas_proto::rest::{
     EncryptionKeyReport, Problem, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret,
@@ -11,6 +12,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 
 /// Users that are named.
@@ -33,6 +35,9 @@ pub(crate) struct Seen {
     /// Those that this stage sees, inherited ones included; those of every stage where absent.
     #[param(inline)]
     stage: Option<Stage>,
+    /// Only whose name holds this text.
+    #[param(max_length = 200)]
+    q: Option<String>,
 }
 
 /// Which secret to forget.
@@ -49,14 +54,19 @@ pub(crate) struct RetentionMetrics {
 }
 
 /// Lists secrets, without their values.
-#[utoipa::path(get, path = "/api/v1/secrets", operation_id = "secrets.list", tag = "secrets", params(Seen), responses((status = 200, body = SecretList)))]
+#[utoipa::path(get, path = "/api/v1/secrets", operation_id = "secrets.list", tag = "secrets", params(Seen, PageQuery), responses((status = 200, body = SecretList)))]
 pub(crate) async fn list_secrets(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(seen): QueryParams<Seen>,
+    query: PageQuery,
 ) -> Result<Json<SecretList>, HandlerError> {
-    let secrets = state.engine.secrets.list(caller.project, seen.stage).await?;
-    Ok(Json(SecretList { secrets: secrets.iter().map(view).collect() }))
+    let page = query.of("secrets", caller.project, Order::Asc)?;
+    let text = page::searched(seen.q.as_deref())?;
+    let secrets = state.engine.secrets.list(caller.project, seen.stage).await?.into_iter();
+    let found = secrets.filter(|secret| page::is_found(text.as_deref(), &[secret.name.as_str()]));
+    let by_name = |secret: &SecretSummary| page::key([secret.name.as_str(), secret.stage.as_str()]);
+    Ok(Json(page.cut(found, by_name).map(|secret| view(&secret))))
 }
 
 /// Shows a secret with its versions, without their values.

@@ -12,10 +12,13 @@ use faas_proto::rest::{
     MessageBody, Problem, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView,
 };
 use faas_types::{Code, Fault, Reason, TopicName, limits};
-use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, read_body};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
+use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
 
 /// Headers that bring attributes.
@@ -61,14 +64,28 @@ fn is_batch(headers: &HeaderMap) -> bool {
     given.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(BATCH))
 }
 
+/// Which topics to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TopicFilter {
+    /// Only whose name holds this text.
+    #[param(max_length = 200)]
+    q: Option<String>,
+}
+
 /// Lists the topics that have messages or subscribers, by name; at most 1,000.
-#[utoipa::path(get, path = "/api/v1/topics", operation_id = "topics.list", tag = "topics", responses((status = 200, body = TopicList)))]
+#[utoipa::path(get, path = "/api/v1/topics", operation_id = "topics.list", tag = "topics", params(TopicFilter, PageQuery), responses((status = 200, body = TopicList)))]
 pub(crate) async fn list_topics(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<TopicFilter>,
+    query: PageQuery,
 ) -> Result<Json<TopicList>, HandlerError> {
-    let topics = state.engine.triggers.topics(caller.project).await?;
-    Ok(Json(TopicList { topics: topics.iter().map(view).collect() }))
+    let page = query.of("topics", caller.project, Order::Asc)?;
+    let text = page::searched(filter.q.as_deref())?;
+    let topics = state.engine.triggers.topics(caller.project).await?.into_iter();
+    let found = topics.filter(|topic| page::is_found(text.as_deref(), &[topic.name.as_str()]));
+    Ok(Json(page.cut(found, |topic| topic.name.to_string()).map(|topic| view(&topic))))
 }
 
 /// Shows how much waits in a topic, and for whom.

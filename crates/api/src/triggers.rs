@@ -5,47 +5,52 @@ use axum::response::IntoResponse;
 use faas_config::{Manifest, ManifestErrors};
 use faas_engine::{FunctionEntry, TriggerEntry, TriggerOrigin};
 use faas_proto::rest::{
-    AddTrigger, NextFires, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
-    UpdateTrigger,
+    AddTrigger, NextFireView, NextFires, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView,
+    TriggerWithSecret, UpdateTrigger,
 };
-use faas_types::{AliasName, Fault, FieldRule, Reason, Span, TriggerSettings, limits};
+use faas_types::{AliasName, Fault, FieldRule, Reason, Span, Timestamp, TriggerKind, TriggerSettings, limits};
 use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, WithSecret, read_body};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
+use crate::page::{self, Order, Page, PageQuery};
 use crate::state::ApiState;
 
-/// Fires that are told at the most.
-const NEXT_MAX: usize = 100;
-
-/// How many fires to tell.
+/// Which triggers to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Count {
-    /// 5 when absent.
-    #[param(minimum = 1, maximum = 100)]
-    count: Option<usize>,
+pub(crate) struct TriggerFilter {
+    /// Only whose name, or whose function's, holds this text.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// Only of these types: `cron`, `webhook`, `event` and `queue`, with commas between them.
+    #[param(value_type = Vec<String>, required = false, style = Form, explode = false, min_items = 1, max_items = 50)]
+    r#type: Option<String>,
+    /// Only those that are switched on, or off.
+    enabled: Option<bool>,
 }
 
 /// Lists the triggers of all functions, by function and name. Those of type `http` are in the functions' settings.
-#[utoipa::path(get, path = "/api/v1/triggers", operation_id = "triggers.listAll", tag = "triggers", responses((status = 200, body = TriggerList)))]
+#[utoipa::path(get, path = "/api/v1/triggers", operation_id = "triggers.listAll", tag = "triggers", params(TriggerFilter, PageQuery), responses((status = 200, body = TriggerList)))]
 pub(crate) async fn list_all_triggers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<TriggerFilter>,
+    query: PageQuery,
 ) -> Result<Json<TriggerList>, HandlerError> {
-    let mut triggers = Vec::new();
-    for function in state.engine.catalog().page(caller.project, None, usize::MAX) {
-        for entry in state.engine.triggers.of(function.record.id) {
-            triggers.push(view(&state, &function, &entry)?);
-        }
-    }
-    Ok(Json(TriggerList { triggers }))
+    let page = query.of("triggers", caller.project, Order::Asc)?;
+    let functions = state.engine.catalog().matching(caller.project, |_| true).into_iter();
+    let all = functions.flat_map(|function| {
+        let entries = state.engine.triggers.of(function.record.id);
+        entries.into_iter().map(move |entry| (Arc::clone(&function), entry))
+    });
+    Ok(Json(list(&state, &page, &filter, all)?))
 }
 
 /// Lists the triggers of a function that have a name, by name. Those of type `http` are in its settings.
-#[utoipa::path(get, path = "/api/v1/functions/{function}/triggers", operation_id = "triggers.list", tag = "triggers", params(("function" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/triggers", operation_id = "triggers.list", tag = "triggers", params(("function" = String, Path, description = "name or id"), TriggerFilter, PageQuery), responses(
     (status = 200, body = TriggerList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -53,11 +58,34 @@ pub(crate) async fn list_triggers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(filter): QueryParams<TriggerFilter>,
+    query: PageQuery,
 ) -> Result<Json<TriggerList>, HandlerError> {
     let function = state.engine.catalog().find(caller.project, &id)?;
-    let entries = state.engine.triggers.of(function.record.id);
-    let triggers = entries.iter().map(|entry| view(&state, &function, entry)).collect::<Result<_, _>>()?;
-    Ok(Json(TriggerList { triggers }))
+    let page = query.of("function-triggers", function.record.id, Order::Asc)?;
+    let entries = state.engine.triggers.of(function.record.id).into_iter();
+    Ok(Json(list(&state, &page, &filter, entries.map(|entry| (Arc::clone(&function), entry)))?))
+}
+
+/// A page of triggers with their functions, by function and name.
+fn list(
+    state: &ApiState,
+    page: &Page,
+    filter: &TriggerFilter,
+    all: impl Iterator<Item = (Arc<FunctionEntry>, Arc<TriggerEntry>)>,
+) -> Result<TriggerList, Fault> {
+    let text = page::searched(filter.q.as_deref())?;
+    let types = page::several::<TriggerKind>("type", filter.r#type.as_deref())?;
+    let found = all.filter(|(function, entry)| {
+        let record = &entry.record;
+        filter.enabled.is_none_or(|enabled| record.enabled == enabled)
+            && (types.is_empty() || types.contains(&record.settings.kind()))
+            && page::is_found(text.as_deref(), &[record.name().as_str(), function.record.name.as_str()])
+    });
+    let by_name = |(function, entry): &(Arc<FunctionEntry>, Arc<TriggerEntry>)| {
+        page::key([function.record.name.as_str(), entry.record.name().as_str()])
+    };
+    page.cut(found, by_name).try_map(|(function, entry)| view(state, &function, &entry))
 }
 
 /// Adds a trigger; deployments leave it alone. A webhook's secret is in this answer and nowhere else.
@@ -185,7 +213,7 @@ pub(crate) async fn test_trigger(
 
 /// Tells when a schedule fires next; empty for other triggers and for one that is switched off.
 #[utoipa::path(get, path = "/api/v1/functions/{function}/triggers/{trigger}/next", operation_id = "triggers.listNextFires", tag = "triggers",
-    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name"), Count), responses(
+    params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name"), PageQuery), responses(
     (status = 200, body = NextFires),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -193,18 +221,14 @@ pub(crate) async fn next_fires(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
-    QueryParams(Count { count }): QueryParams<Count>,
+    query: PageQuery,
 ) -> Result<Json<NextFires>, HandlerError> {
     let (_, entry) = find(&state, &caller, &id, &name)?;
-    let count = count.unwrap_or(5);
-    if !(1..=NEXT_MAX).contains(&count) {
-        return Err(HandlerError(Fault::new(
-            Reason::InvalidParameter,
-            format!("count is {count}; it goes from 1 to {NEXT_MAX}"),
-        )));
-    }
-    let next = state.engine.triggers.next_fires(&entry, count);
-    Ok(Json(NextFires { next: next.iter().map(ToString::to_string).collect() }))
+    let page = query.of("next-fires", entry.record.id, Order::Asc)?.only(Order::Asc)?;
+    let after = page.after()?.map(Timestamp::from_millis);
+    let fires = state.engine.triggers.next_fires(&entry, after, page.wanted());
+    let found = page.of_found(fires, |at| at.as_millis().to_string());
+    Ok(Json(found.map(|at| NextFireView { fires_at: at.to_string() })))
 }
 
 fn find(
@@ -259,7 +283,7 @@ fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Res
         settings: record.settings.clone(),
         url: token.map(|token| format!("{}/hooks/{token}", state.public_url)),
         secrets: record.credentials.as_ref().map(|_| state.engine.triggers.live_secrets(entry)),
-        next: state.engine.triggers.next_fires(entry, 1).first().map(ToString::to_string),
+        next: state.engine.triggers.next_fires(entry, None, 1).first().map(ToString::to_string),
         last_run: seen.last_run.map(|run| run.to_string()),
         fired_at: seen.fired_at.map(|at| at.to_string()),
         fired: seen.fired,

@@ -9,12 +9,13 @@ use faas_types::{Fault, Reason, Stage, secret_refs};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 
+use crate::page::{Order, PageQuery};
 use crate::secrets::OfStage;
 use crate::state::ApiState;
 
 /// Lists the vars that instances of a function see, each with where it comes from.
 #[utoipa::path(get, path = "/api/v1/functions/{function}/vars", operation_id = "functionVars.list", tag = "vars",
-    params(("function" = String, Path, description = "name or id"), OfStage), responses(
+    params(("function" = String, Path, description = "name or id"), OfStage, PageQuery), responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -23,9 +24,11 @@ pub(crate) async fn list_vars(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
+    query: PageQuery,
 ) -> Result<Json<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(view(&state, &entry, of.stage).await?))
+    let page = query.of("function-vars", entry.record.id, Order::Asc)?;
+    Ok(Json(page.cut(view(&state, &entry, of.stage).await?, |var| var.key.clone())))
 }
 
 /// Sets vars of a function in a stage; others stay. New instances see them and present ones are replaced.
@@ -44,7 +47,7 @@ pub(crate) async fn set_vars(
 ) -> Result<Json<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let entry = state.engine.vars.set_for_function(&entry, of.stage, body.vars).await?;
-    Ok(Json(view(&state, &entry, of.stage).await?))
+    Ok(Json(VarList::whole(view(&state, &entry, of.stage).await?)))
 }
 
 /// Sets one var of a function in a stage.
@@ -86,13 +89,15 @@ pub(crate) async fn delete_var(
 }
 
 /// Lists the vars that a stage gives every function of the project.
-#[utoipa::path(get, path = "/api/v1/vars", operation_id = "vars.list", tag = "vars", params(OfStage), responses((status = 200, body = VarList)))]
+#[utoipa::path(get, path = "/api/v1/vars", operation_id = "vars.list", tag = "vars", params(OfStage, PageQuery), responses((status = 200, body = VarList)))]
 pub(crate) async fn list_stage_vars(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(of): QueryParams<OfStage>,
-) -> Json<VarList> {
-    Json(list(state.engine.vars.of_stage(caller.project, of.stage)))
+    query: PageQuery,
+) -> Result<Json<VarList>, HandlerError> {
+    let page = query.of("vars", caller.project, Order::Asc)?;
+    Ok(Json(page.cut(rows(state.engine.vars.of_stage(caller.project, of.stage)), |var| var.key.clone())))
 }
 
 /// Sets vars of a stage for every function of the project; others stay. A function's own and its manifest's win.
@@ -107,7 +112,7 @@ pub(crate) async fn set_stage_vars(
     Json(body): Json<SetVars>,
 ) -> Result<Json<VarList>, HandlerError> {
     state.engine.vars.set_for_stage(caller.project, of.stage, body.vars).await?;
-    Ok(Json(list(state.engine.vars.of_stage(caller.project, of.stage))))
+    Ok(Json(VarList::whole(rows(state.engine.vars.of_stage(caller.project, of.stage)))))
 }
 
 /// Sets one var of a stage for every function of the project.
@@ -124,7 +129,7 @@ pub(crate) async fn set_stage_var(
     Json(body): Json<SetVar>,
 ) -> Result<Json<VarView>, HandlerError> {
     state.engine.vars.set_for_stage(caller.project, of.stage, BTreeMap::from([(key.clone(), body.value)])).await?;
-    Ok(Json(row_of(list(state.engine.vars.of_stage(caller.project, of.stage)), &key)?))
+    Ok(Json(row_of(rows(state.engine.vars.of_stage(caller.project, of.stage)), &key)?))
 }
 
 /// Removes a var of a stage.
@@ -145,20 +150,20 @@ pub(crate) async fn delete_stage_var(
 }
 
 /// The row of a var that was just set.
-fn row_of(list: VarList, key: &str) -> Result<VarView, Fault> {
-    let found = list.vars.into_iter().find(|var| var.key == key);
+fn row_of(list: Vec<VarView>, key: &str) -> Result<VarView, Fault> {
+    let found = list.into_iter().find(|var| var.key == key);
     found.ok_or_else(|| Fault::new(Reason::ChangedMeanwhile, format!("`{key}` was removed meanwhile")))
 }
 
-async fn view(state: &ApiState, entry: &FunctionEntry, stage: Stage) -> Result<VarList, Fault> {
+async fn view(state: &ApiState, entry: &FunctionEntry, stage: Stage) -> Result<Vec<VarView>, Fault> {
     let version = match state.engine.vars.version_of(entry, stage) {
         Some(number) => Some(state.engine.catalog().version(entry, number).await?),
         None => None,
     };
-    Ok(list(state.engine.vars.of_function(entry, version.as_deref(), stage)))
+    Ok(rows(state.engine.vars.of_function(entry, version.as_deref(), stage)))
 }
 
-fn list(vars: BTreeMap<String, EffectiveVar>) -> VarList {
+fn rows(vars: BTreeMap<String, EffectiveVar>) -> Vec<VarView> {
     let row = |(key, var): (String, EffectiveVar)| {
         let (source, stage) = match var.source {
             VarSource::Project(stage) => ("project", Some(stage)),
@@ -168,5 +173,5 @@ fn list(vars: BTreeMap<String, EffectiveVar>) -> VarList {
         let secrets = secret_refs(&var.value).map(|name| name.to_string()).collect();
         VarView { key, value: var.value, source: source.to_owned(), stage, secrets }
     };
-    VarList { vars: vars.into_iter().map(row).collect() }
+    vars.into_iter().map(row).collect()
 }

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::page::{Order, PageQuery};
 use crate::state::ApiState;
 use crate::views::build_log_view;
 
@@ -26,7 +27,7 @@ pub(crate) struct FileQuery {
 
 /// Lists the files of a version.
 #[utoipa::path(get, path = "/api/v1/functions/{function}/versions/{version}/files", operation_id = "versions.listFiles", tag = "functions", params(
-    ("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias")), responses(
+    ("function" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, an id (`ver_…`), or an alias"), PageQuery), responses(
     (status = 200, body = VersionFiles),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -34,14 +35,16 @@ pub(crate) async fn version_files(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, version)): PathParams<(String, String)>,
+    query: PageQuery,
 ) -> Result<Json<VersionFiles>, HandlerError> {
     let version = find(&state, caller.project, &id, &version).await?;
+    let page = query.of("files", version.id, Order::Asc)?;
     let bundle = state.engine.bundles().listing(&version.bundle).await?;
     let body = |file: BundleFile| {
         let BundleFile { path, digest, size, executable } = file;
         BundleFileBody { path, digest: digest.to_string(), size, executable }
     };
-    Ok(Json(VersionFiles { version: version.number, files: bundle.files.into_iter().map(body).collect() }))
+    Ok(Json(page.cut(bundle.files, |file| file.path.clone()).map(body)))
 }
 
 /// Reads one file of a version, as it was uploaded. Takes `Range`, `If-Range` and `If-None-Match`.

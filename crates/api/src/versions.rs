@@ -1,32 +1,19 @@
 //! `/api/v1/functions/{function}/versions`.
 
 use axum::extract::State;
-use faas_engine::FileChangeKind;
+use faas_engine::{FileChangeKind, VersionWalk};
 use faas_proto::rest::{FileChangeView, Problem, VersionDiff, VersionList, VersionView};
-use faas_types::{Fault, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::manifest::{changed_settings, version_rows};
-use crate::page;
+use crate::page::{Order, PageQuery};
 use crate::state::ApiState;
 use crate::views::version_view;
 
-/// Which rows of a function's history.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Rows {
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// `next` of the page before.
-    #[param(max_length = 40)]
-    cursor: Option<String>,
-}
-
 /// Lists a function's versions, newest first.
-#[utoipa::path(get, path = "/api/v1/functions/{function}/versions", operation_id = "versions.list", tag = "functions", params(("function" = String, Path, description = "name or id"), Rows), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{function}/versions", operation_id = "versions.list", tag = "functions", params(("function" = String, Path, description = "name or id"), PageQuery), responses(
     (status = 200, body = VersionList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -34,19 +21,13 @@ pub(crate) async fn list_versions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    QueryParams(rows): QueryParams<Rows>,
+    query: PageQuery,
 ) -> Result<Json<VersionList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let below = page::parsed("cursor", rows.cursor.as_deref())?;
-    let limit = rows_of(&rows)?;
-    let versions = state.engine.deployments.versions(&entry, below, limit).await?;
-    let next = (versions.len() == limit).then(|| versions.last().map(|last| last.number.to_string())).flatten();
-    Ok(Json(VersionList { versions: versions.iter().map(|version| version_view(&entry, version)).collect(), next }))
-}
-
-/// All that a page holds where no limit is asked for, as before there were pages.
-fn rows_of(rows: &Rows) -> Result<usize, Fault> {
-    Ok(page::limit(rows.limit.or(Some(limits::PAGE_MAX)))? as usize)
+    let page = query.of("versions", entry.record.id, Order::Desc)?;
+    let walk = VersionWalk { after: page.after()?, descends: page.descends(), limit: page.wanted() };
+    let found = page.of_found(state.engine.deployments.versions(&entry, walk).await?, |one| one.number.to_string());
+    Ok(Json(found.map(|version| version_view(&entry, &version))))
 }
 
 /// Which version to compare with.

@@ -82,10 +82,10 @@ impl ApiState {
         if *alias == AliasName::live() { self.url(name.as_str()) } else { self.url(&format!("{name}:{alias}")) }
     }
 
-    pub(crate) fn log_line_view(&self, project: ProjectId, cursor: u64, line: LogLine) -> LogLineView {
+    pub(crate) fn log_line_view(&self, project: ProjectId, position: u64, line: LogLine) -> LogLineView {
         let function = self.engine.catalog().by_id(project, line.function);
         LogLineView {
-            cursor,
+            position,
             at: line.at.to_string(),
             level: line.level,
             stream: line.stream,

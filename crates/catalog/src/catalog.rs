@@ -11,7 +11,7 @@ use faas_types::{
 use tokio::sync::watch;
 
 use crate::function_entry::FunctionEntry;
-use crate::function_table::FunctionTable;
+use crate::function_table::{FunctionTable, NameWalk};
 use crate::projection::{Projection, ProjectionStatus};
 use crate::records::{Tombstone, decode, function_key, tombstone_key, version_key};
 
@@ -124,6 +124,21 @@ impl Catalog {
     /// Functions of a project by name, after `after`, `limit` at most.
     pub fn page(&self, project: ProjectId, after: Option<&FunctionName>, limit: usize) -> Vec<Arc<FunctionEntry>> {
         self.table().page(project, after, limit)
+    }
+
+    /// Functions of a project that match, along a walk by name.
+    pub fn walk(
+        &self,
+        project: ProjectId,
+        walk: &NameWalk<'_>,
+        matches: impl Fn(&FunctionEntry) -> bool,
+    ) -> Vec<Arc<FunctionEntry>> {
+        self.table().walk(project, walk, matches)
+    }
+
+    /// All functions of a project that match.
+    pub fn matching(&self, project: ProjectId, matches: impl Fn(&FunctionEntry) -> bool) -> Vec<Arc<FunctionEntry>> {
+        self.table().matching(project, matches)
     }
 
     /// How many functions a project has.

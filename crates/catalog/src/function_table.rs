@@ -37,6 +37,17 @@ struct Effects {
     live_kinds: bool,
 }
 
+/// A walk through a project's functions by name.
+#[derive(Clone, Copy, Debug)]
+pub struct NameWalk<'a> {
+    /// The name that was seen last.
+    pub after: Option<&'a FunctionName>,
+    /// From Z to A.
+    pub descends: bool,
+    /// The maximum of functions.
+    pub limit: usize,
+}
+
 #[derive(Default)]
 struct Tables {
     by_name: HashMap<ProjectId, BTreeMap<FunctionName, Arc<FunctionEntry>>>,
@@ -91,6 +102,37 @@ impl FunctionTable {
         let Some(functions) = tables.by_name.get(&project) else { return Vec::new() };
         let start = after.map_or(Unbounded, |name| Excluded(name.clone()));
         functions.range((start, Unbounded)).take(limit).map(|(_, entry)| Arc::clone(entry)).collect()
+    }
+
+    /// Walks names under the lock: what does not match costs no copy.
+    pub(crate) fn walk(
+        &self,
+        project: ProjectId,
+        walk: &NameWalk<'_>,
+        matches: impl Fn(&FunctionEntry) -> bool,
+    ) -> Vec<Arc<FunctionEntry>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let tables = self.tables.read();
+        let Some(functions) = tables.by_name.get(&project) else { return Vec::new() };
+        let edge = walk.after.map_or(Unbounded, Excluded);
+        let matching = |entry: &&Arc<FunctionEntry>| matches(entry);
+        if walk.descends {
+            let range = functions.range::<FunctionName, _>((Unbounded, edge));
+            range.rev().map(|(_, entry)| entry).filter(matching).take(walk.limit).cloned().collect()
+        } else {
+            let range = functions.range::<FunctionName, _>((edge, Unbounded));
+            range.map(|(_, entry)| entry).filter(matching).take(walk.limit).cloned().collect()
+        }
+    }
+
+    pub(crate) fn matching(
+        &self,
+        project: ProjectId,
+        matches: impl Fn(&FunctionEntry) -> bool,
+    ) -> Vec<Arc<FunctionEntry>> {
+        let tables = self.tables.read();
+        let functions = tables.by_name.get(&project).into_iter().flat_map(BTreeMap::values);
+        functions.filter(|entry| matches(entry)).cloned().collect()
     }
 
     pub(crate) fn count(&self, project: ProjectId) -> usize {

@@ -29,6 +29,7 @@ pub use caller::Caller;
 pub use catalog::{Catalog, deleted_meanwhile, no_version};
 pub use fingerprint::VarsFingerprint;
 pub use function_entry::FunctionEntry;
+pub use function_table::NameWalk;
 pub use functions::{FunctionDeps, Functions, StoredFunction, changed_by_others};
 pub use instance_refresher::InstanceRefresher;
 pub use key_record::{KeyRecord, KeySettings};

@@ -28,6 +28,7 @@ pub(crate) mod pending;
 pub(crate) mod profiles;
 pub(crate) mod rollback;
 pub(crate) mod rollouts;
+mod rows;
 pub(crate) mod run_output;
 pub(crate) mod runs;
 mod secret_values;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use faas_client::{ListFunctions, Rows};
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
 use faas_terminal::text::visible;
@@ -287,8 +288,8 @@ pub(crate) async fn name_function(mut failure: Failure, session: &Session) -> Fa
     let Some(word) = failure.message.split('`').nth(1).map(str::to_owned) else { return failure };
     // Callers who may not list functions get the plain answer.
     let Ok(client) = session.client() else { return failure };
-    let Ok(functions) = client.all_functions().await else { return failure };
-    if let Some(name) = closest(&word, functions.iter().map(|one| one.name.as_str()), ALIKE) {
+    let Ok(functions) = client.functions(&ListFunctions::default(), &Rows::all()).await else { return failure };
+    if let Some(name) = closest(&word, functions.items.iter().map(|one| one.name.as_str()), ALIKE) {
         failure.hint = Some(format!("did you mean `{name}`? `faas functions list` shows all functions"));
     }
     failure

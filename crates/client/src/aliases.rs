@@ -6,9 +6,8 @@ use faas_proto::rest::{
 use reqwest::Method;
 
 use crate::client::segment;
-use crate::deploy::page_of;
 use crate::functions::path;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 // === impl Client ===
 
@@ -17,8 +16,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn aliases(&self, function: &str) -> Result<AliasList, ClientError> {
-        self.get(&path(function, "/aliases")?, &()).await
+    pub async fn aliases(&self, function: &str, rows: &Rows) -> Result<AliasList, ClientError> {
+        self.rows(&path(function, "/aliases")?, &(), rows).await
     }
 
     /// Points an alias to a version; creates the alias if it does not exist.
@@ -54,21 +53,17 @@ impl Client {
         self.get(&path(function, &format!("/versions/{to}/diff"))?, &[("against", from)]).await
     }
 
-    /// Everything that moved a function's aliases, newest first.
+    /// What moved a function's aliases, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn deployments(&self, function: &str, state: Option<&str>) -> Result<DeploymentList, ClientError> {
-        let mut whole = DeploymentList { items: Vec::new(), next_cursor: None };
-        loop {
-            let query = page_of(whole.next_cursor.as_deref(), state);
-            let page: DeploymentList = self.get(&path(function, "/deployments")?, &query).await?;
-            whole.items.extend(page.items);
-            whole.next_cursor = page.next_cursor;
-            if whole.next_cursor.is_none() {
-                return Ok(whole);
-            }
-        }
+    pub async fn deployments(
+        &self,
+        function: &str,
+        state: Option<&str>,
+        rows: &Rows,
+    ) -> Result<DeploymentList, ClientError> {
+        self.rows(&path(function, "/deployments")?, &[("state", state)], rows).await
     }
 
     /// The version that is on its way to `live`.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::client::segment;
 use crate::functions::path;
 use crate::invoke::InvokeRequest;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 /// The longest wait that a server takes in one request.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -46,10 +46,6 @@ pub struct ListDeadLetters {
     pub since: Option<String>,
     /// Accepted before this RFC 3339 time.
     pub until: Option<String>,
-    /// `next` of the page before.
-    pub cursor: Option<String>,
-    /// Rows in the page.
-    pub limit: Option<u32>,
 }
 
 // === impl LaterOptions ===
@@ -135,12 +131,12 @@ impl Client {
         self.read(self.request(Method::POST, &path(name, verb)?)?).await
     }
 
-    /// One page of dead letters, newest first.
+    /// Dead letters, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn dead_letters(&self, query: &ListDeadLetters) -> Result<DeadLetterList, ClientError> {
-        self.get("api/v1/dead-letters", query).await
+    pub async fn dead_letters(&self, query: &ListDeadLetters, rows: &Rows) -> Result<DeadLetterList, ClientError> {
+        self.rows("api/v1/dead-letters", query, rows).await
     }
 
     /// One dead letter with its input.

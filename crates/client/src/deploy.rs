@@ -23,7 +23,7 @@ use tokio::io::AsyncReadExt;
 use crate::client::segment;
 use crate::functions::path;
 use crate::stream::EventFollower;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 const PARALLEL_UPLOADS: usize = 8;
 const CHUNK: usize = 64 << 10;
@@ -202,17 +202,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn groups(&self) -> Result<DeploymentGroupList, ClientError> {
-        let mut whole = DeploymentGroupList { items: Vec::new(), next_cursor: None };
-        loop {
-            let query = page_of(whole.next_cursor.as_deref(), None);
-            let page: DeploymentGroupList = self.get(GROUPS, &query).await?;
-            whole.items.extend(page.items);
-            whole.next_cursor = page.next_cursor;
-            if whole.next_cursor.is_none() {
-                return Ok(whole);
-            }
-        }
+    pub async fn groups(&self, rows: &Rows) -> Result<DeploymentGroupList, ClientError> {
+        self.rows(GROUPS, &(), rows).await
     }
 
     /// Follows a deployment to its end, wherever it is, and opens the stream again where it breaks.
@@ -265,8 +256,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn version_files(&self, function: &str, version: &str) -> Result<VersionFiles, ClientError> {
-        self.get(&path(function, &format!("/versions/{}/files", segment(version)?))?, &()).await
+    pub async fn version_files(&self, function: &str, version: &str, rows: &Rows) -> Result<VersionFiles, ClientError> {
+        self.rows(&path(function, &format!("/versions/{}/files", segment(version)?))?, &(), rows).await
     }
 
     /// One file of a version.
@@ -366,12 +357,6 @@ fn deploy_request(manifest: ManifestBody, files: &[LocalFile], options: DeployOp
     let expires = expires.map(|span| span.to_string());
     let ManifestBody { manifest, origins } = manifest;
     DeployRequest { manifest, origins, files, note, alias, preview, expires }
-}
-
-/// The query for a page of deployments.
-pub(crate) fn page_of<'q>(cursor: Option<&'q str>, state: Option<&'q str>) -> Vec<(&'static str, &'q str)> {
-    let given = [("limit", Some("200")), ("cursor", cursor), ("state", state)];
-    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// The path of a deployment, or of a group, which its id tells.

@@ -5,44 +5,41 @@ use faas_proto::rest::{
     UpdateFunction, VersionList,
 };
 use reqwest::Method;
+use serde::Serialize;
 
 use crate::client::segment;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
-/// The query of a page of a history.
-pub(crate) fn cursor(next: Option<&str>) -> Vec<(&'static str, &str)> {
-    next.map(|next| ("cursor", next)).into_iter().collect()
+/// Which functions to list. What is absent does not filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ListFunctions {
+    /// Whose names hold this text.
+    pub q: Option<String>,
+    /// Those that are paused, or those that are not.
+    pub paused: Option<bool>,
+    /// What they are listed by; their names where absent.
+    pub sort: Option<FunctionSort>,
+}
+
+/// What functions are listed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionSort {
+    /// From A on.
+    Name,
+    /// The newest first.
+    CreatedAt,
 }
 
 // === impl Client ===
 
 impl Client {
-    /// One page of functions, by name. Pass `next` of the last page as `cursor`.
+    /// Functions, by name where nothing else is asked for.
     ///
     /// # Errors
     /// See [`ClientError`]; so for every method here.
-    pub async fn functions(&self, cursor: Option<&str>, limit: Option<u32>) -> Result<FunctionList, ClientError> {
-        self.get("api/v1/functions", &[("cursor", cursor.map(str::to_owned)), ("limit", limit.map(|n| n.to_string()))])
-            .await
-    }
-
-    /// Every function, page by page.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn all_functions(&self) -> Result<Vec<FunctionView>, ClientError> {
-        let mut all = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = self.functions(cursor.as_deref(), Some(faas_types::limits::PAGE_MAX)).await?;
-            // A page without rows ends the walk, whatever its cursor says.
-            let ended = page.next.is_none() || page.functions.is_empty();
-            all.extend(page.functions);
-            if ended {
-                return Ok(all);
-            }
-            cursor = page.next;
-        }
+    pub async fn functions(&self, query: &ListFunctions, rows: &Rows) -> Result<FunctionList, ClientError> {
+        self.rows("api/v1/functions", query, rows).await
     }
 
     /// Creates a function without code.
@@ -85,21 +82,12 @@ impl Client {
         self.read(self.request(Method::DELETE, &path(name, "/cache")?)?).await
     }
 
-    /// All versions of a function, newest first.
+    /// Versions of a function, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn versions(&self, name: &str) -> Result<VersionList, ClientError> {
-        let mut whole = VersionList { versions: Vec::new(), next: None };
-        loop {
-            let page: VersionList = self.get(&path(name, "/versions")?, &cursor(whole.next.as_deref())).await?;
-            let ended = page.next.is_none() || page.versions.is_empty();
-            whole.versions.extend(page.versions);
-            whole.next = page.next.filter(|_| !ended);
-            if ended {
-                return Ok(whole);
-            }
-        }
+    pub async fn versions(&self, name: &str, rows: &Rows) -> Result<VersionList, ClientError> {
+        self.rows(&path(name, "/versions")?, &(), rows).await
     }
 
     /// Moves `live` back.

@@ -4,7 +4,7 @@ use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Upda
 use reqwest::Method;
 
 use crate::client::segment;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 // === impl Client ===
 
@@ -21,8 +21,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn keys(&self) -> Result<KeyList, ClientError> {
-        self.get("api/v1/keys", &()).await
+    pub async fn keys(&self, rows: &Rows) -> Result<KeyList, ClientError> {
+        self.rows("api/v1/keys", &(), rows).await
     }
 
     /// One key.

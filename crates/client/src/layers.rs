@@ -4,7 +4,7 @@ use faas_proto::rest::{PackageLayerList, PackageLayerView};
 use reqwest::Method;
 
 use crate::client::segment;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 // === impl Client ===
 
@@ -13,8 +13,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn layers(&self) -> Result<PackageLayerList, ClientError> {
-        self.get("api/v1/package-layers", &()).await
+    pub async fn layers(&self, rows: &Rows) -> Result<PackageLayerList, ClientError> {
+        self.rows("api/v1/package-layers", &(), rows).await
     }
 
     /// A layer with all its packages.

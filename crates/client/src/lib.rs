@@ -29,6 +29,7 @@ mod named_layers;
 mod network;
 mod preflight;
 mod raw;
+mod rows;
 mod runs;
 mod secrets;
 mod server;
@@ -44,8 +45,10 @@ pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
 pub use deploy::{DeployOptions, DeploymentFollower, LocalFile, ManifestBody, UploadStep};
 pub use error::ClientError;
+pub use functions::{FunctionSort, ListFunctions};
 pub use invoke::{InvokeRequest, Reply};
 pub use logs::{ListLogs, LogFollower, LogSource};
+pub use rows::{ROWS_MAX, Rows};
 pub use runs::ListRuns;
 pub use topics::TopicMessage;
 

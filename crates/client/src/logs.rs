@@ -2,12 +2,12 @@
 
 use faas_proto::rest::{LogLineView, LogList, StreamEvent};
 use faas_types::LogLevel;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::client::segment;
 use crate::functions::path;
 use crate::stream::EventFollower;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 /// Whose lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,8 @@ pub enum LogSource {
 /// Which lines. What is absent does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ListLogs {
-    /// Lines after this cursor: `next` of a page.
+    /// Lines after this position.
     pub after: Option<u64>,
-    /// Lines before this cursor: `previous` of a page.
-    pub before: Option<u64>,
     /// Lines of at least this level.
     pub level: Option<LogLevel>,
     /// Lines that hold this text.
@@ -37,11 +35,21 @@ pub struct ListLogs {
     pub until: Option<String>,
     /// Lines of this run.
     pub run: Option<String>,
-    /// The newest lines rather than the oldest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tail: Option<bool>,
-    /// Lines in the page.
-    pub limit: Option<u32>,
+    /// The newest lines first; what is followed begins with the newest ones.
+    #[serde(rename = "order", serialize_with = "order")]
+    pub newest_first: bool,
+}
+
+/// What is followed: the lines, and how many of those that are there come first.
+#[derive(Serialize)]
+struct Followed {
+    #[serde(flatten)]
+    query: ListLogs,
+    limit: u32,
+}
+
+fn order<S: Serializer>(newest_first: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if *newest_first { "desc" } else { "asc" })
 }
 
 /// Follows a log and opens the stream again where it broke, without losing or repeating lines.
@@ -63,20 +71,25 @@ impl LogSource {
 // === impl Client ===
 
 impl Client {
-    /// One page of lines, oldest first.
+    /// Lines, oldest first where nothing else is asked for.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn logs(&self, source: &LogSource, query: &ListLogs) -> Result<LogList, ClientError> {
-        self.get(&source.path()?, query).await
+    pub async fn logs(&self, source: &LogSource, query: &ListLogs, rows: &Rows) -> Result<LogList, ClientError> {
+        self.rows(&source.path()?, query, rows).await
     }
 
-    /// Opens a stream of lines.
+    /// Opens a stream of lines. Of those that are there, `limit` come first where the newest are asked for.
     ///
     /// # Errors
     /// See [`ClientError`]; here only for the first connection.
-    pub async fn follow_logs(&self, source: LogSource, query: ListLogs) -> Result<LogFollower, ClientError> {
-        Ok(LogFollower(self.follow(source.path()?, &query).await?))
+    pub async fn follow_logs(
+        &self,
+        source: LogSource,
+        query: ListLogs,
+        limit: u32,
+    ) -> Result<LogFollower, ClientError> {
+        Ok(LogFollower(self.follow(source.path()?, &Followed { query, limit }).await?))
     }
 }
 
@@ -123,7 +136,7 @@ impl LogFollower {
     #[must_use]
     pub fn event(line: &LogLineView) -> StreamEvent {
         StreamEvent {
-            id: line.cursor.to_string(),
+            id: line.position.to_string(),
             kind: Self::LINE.to_owned(),
             at: line.at.clone(),
             data: serde_json::to_value(line).unwrap_or_default(),

@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use crate::client::segment;
 use crate::deploy::DEPLOY_TIMEOUT;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 // === impl Client ===
 
@@ -15,16 +15,16 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn named_layers(&self) -> Result<LayerList, ClientError> {
-        self.get("api/v1/layers", &()).await
+    pub async fn named_layers(&self, rows: &Rows) -> Result<LayerList, ClientError> {
+        self.rows("api/v1/layers", &(), rows).await
     }
 
     /// The versions of a named layer, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn layer_versions(&self, name: &str) -> Result<LayerVersionList, ClientError> {
-        self.get(&path(name, "/versions")?, &()).await
+    pub async fn layer_versions(&self, name: &str, rows: &Rows) -> Result<LayerVersionList, ClientError> {
+        self.rows(&path(name, "/versions")?, &(), rows).await
     }
 
     /// A version of a named layer; the newest where the reference names none.

@@ -5,9 +5,9 @@ use faas_types::{RunState, TriggerKind};
 use serde::Serialize;
 
 use crate::client::segment;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
-/// Which runs a page holds. What is absent does not filter.
+/// Which runs to list. What is absent does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ListRuns {
     /// The function's name or id.
@@ -30,21 +30,17 @@ pub struct ListRuns {
     pub since: Option<String>,
     /// Accepted before this RFC 3339 time.
     pub until: Option<String>,
-    /// `next` of the page before.
-    pub cursor: Option<String>,
-    /// Rows in the page.
-    pub limit: Option<u32>,
 }
 
 // === impl Client ===
 
 impl Client {
-    /// One page of runs, newest first.
+    /// Runs, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn runs(&self, query: &ListRuns) -> Result<RunList, ClientError> {
-        self.get("api/v1/runs", query).await
+    pub async fn runs(&self, query: &ListRuns, rows: &Rows) -> Result<RunList, ClientError> {
+        self.rows("api/v1/runs", query, rows).await
     }
 
     /// One run.

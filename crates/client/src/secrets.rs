@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use crate::client::segment;
 use crate::vars::of;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 // === impl Client ===
 
@@ -15,8 +15,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn secrets(&self, stage: Option<Stage>) -> Result<SecretList, ClientError> {
-        self.get("api/v1/secrets", &[("stage", stage.map(Stage::as_str))]).await
+    pub async fn secrets(&self, stage: Option<Stage>, rows: &Rows) -> Result<SecretList, ClientError> {
+        self.rows("api/v1/secrets", &[("stage", stage.map(Stage::as_str))], rows).await
     }
 
     /// One secret with its versions.

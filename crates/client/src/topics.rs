@@ -8,7 +8,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
 use crate::client::segment;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 /// The type of a body that holds several messages.
 const BATCH: &str = "application/vnd.faas.messages+json";
@@ -56,8 +56,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn topics(&self) -> Result<TopicList, ClientError> {
-        self.get("api/v1/topics", &()).await
+    pub async fn topics(&self, rows: &Rows) -> Result<TopicList, ClientError> {
+        self.rows("api/v1/topics", &(), rows).await
     }
 
     /// A topic with its subscribers.

@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_TYPE;
 
 use crate::client::segment;
 use crate::functions::path;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 // === impl Client ===
 
@@ -19,16 +19,16 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn triggers(&self, function: &str) -> Result<TriggerList, ClientError> {
-        self.get(&path(function, "/triggers")?, &()).await
+    pub async fn triggers(&self, function: &str, rows: &Rows) -> Result<TriggerList, ClientError> {
+        self.rows(&path(function, "/triggers")?, &(), rows).await
     }
 
     /// The triggers of all functions.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn all_triggers(&self) -> Result<TriggerList, ClientError> {
-        self.get("api/v1/triggers", &()).await
+    pub async fn all_triggers(&self, rows: &Rows) -> Result<TriggerList, ClientError> {
+        self.rows("api/v1/triggers", &(), rows).await
     }
 
     /// A trigger of a function.
@@ -88,8 +88,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn next_fires(&self, function: &str, name: &str, count: u32) -> Result<NextFires, ClientError> {
-        self.get(&trigger(function, name, "/next")?, &[("count", count)]).await
+    pub async fn next_fires(&self, function: &str, name: &str, rows: &Rows) -> Result<NextFires, ClientError> {
+        self.rows(&trigger(function, name, "/next")?, &(), rows).await
     }
 
     /// Publishes events: `body` is one as JSON, or a list of them.

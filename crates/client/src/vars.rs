@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use crate::client::segment;
 use crate::functions::path;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Rows};
 
 /// The vars of a stage, for every function.
 const STAGE: &str = "api/v1/vars";
@@ -23,8 +23,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn vars(&self, function: Option<&str>, stage: Stage) -> Result<VarList, ClientError> {
-        self.get(&place(function)?, &of(stage)).await
+    pub async fn vars(&self, function: Option<&str>, stage: Stage, rows: &Rows) -> Result<VarList, ClientError> {
+        self.rows(&place(function)?, &of(stage), rows).await
     }
 
     /// Sets vars of a function, or of a stage; others stay.

@@ -18,8 +18,8 @@ use crate::upload_rules::UploadRules;
 pub use named::{KnownLayerName, KnownLayerVersion};
 pub use publish::NewLayer;
 
-/// The most layers in a listing.
-const LISTED_MAX: u32 = 1_000;
+/// Layers read at once.
+const LISTED: u32 = 1_000;
 /// Versions read in one page.
 const PAGE: u32 = 1_000;
 /// The most functions that an error names.
@@ -92,7 +92,15 @@ impl LayerCatalog {
     /// # Errors
     /// When the registry cannot be read.
     pub async fn list(&self, project: ProjectId) -> Result<Vec<KnownLayer>, Fault> {
-        let entries = self.deps.registry.list(project, Collection::Layers, "", None, LISTED_MAX).await?;
+        let mut entries: Vec<faas_ports::Entry> = Vec::new();
+        loop {
+            let after = entries.last().map(|entry| entry.key.name.clone());
+            let some = self.deps.registry.list(project, Collection::Layers, "", after.as_deref(), LISTED).await?;
+            if some.is_empty() {
+                break;
+            }
+            entries.extend(some);
+        }
         let uses = self.uses(project).await?;
         let known = |entry: faas_ports::Entry| {
             let record: LayerRecord = decode(&entry.key, &entry.value)?;

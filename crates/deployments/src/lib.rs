@@ -53,3 +53,4 @@ pub use new_deployment::NewDeployment;
 pub use progress::ProgressSender;
 pub use upload_rules::UploadRules;
 pub use uploads::{Plan, UploadDeps, Uploads};
+pub use versions::VersionWalk;

@@ -11,24 +11,40 @@ use crate::deployments::Deployments;
 /// Rows read in one page.
 const PAGE: u32 = 500;
 
+/// A walk through the versions of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct VersionWalk {
+    /// The number that was seen last.
+    pub after: Option<u32>,
+    /// From the newest to the oldest.
+    pub descends: bool,
+    /// The maximum of versions.
+    pub limit: usize,
+}
+
 // === impl Deployments ===
 
 impl Deployments {
-    /// A function's versions, newest first, `limit` at most, and older than `below` where that is given.
+    /// Versions of a function, newest first where the walk descends.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn versions(
-        &self,
-        entry: &FunctionEntry,
-        below: Option<u32>,
-        limit: usize,
-    ) -> Result<Vec<Arc<VersionRecord>>, Fault> {
+    pub async fn versions(&self, entry: &FunctionEntry, walk: VersionWalk) -> Result<Vec<Arc<VersionRecord>>, Fault> {
+        let mut numbers = self.stored_versions(entry).await?;
+        if walk.descends {
+            numbers.reverse();
+        }
+        numbers.retain(|number| {
+            walk.after.is_none_or(|after| if walk.descends { *number < after } else { *number > after })
+        });
         let mut versions = Vec::new();
-        let stored = self.stored_versions(entry).await?.into_iter().rev();
-        for number in stored.filter(|number| below.is_none_or(|below| *number < below)).take(limit) {
+        for number in numbers {
+            if versions.len() == walk.limit {
+                break;
+            }
             match self.deps.catalog.version(entry, number).await {
                 Ok(version) => versions.push(version),
+                // Dropped meanwhile.
                 Err(fault) if fault.code == Code::NotFound => {}
                 Err(fault) => return Err(fault),
             }
@@ -44,7 +60,7 @@ impl Deployments {
         let number = if let Ok(number) = text.parse() {
             Some(number)
         } else if let Ok(id) = text.parse::<VersionId>() {
-            let all = self.versions(entry, None, usize::MAX).await?;
+            let all = self.versions(entry, VersionWalk { after: None, descends: true, limit: usize::MAX }).await?;
             all.iter().find(|version| version.id == id).map(|version| version.number)
         } else {
             let alias = text.parse::<AliasName>().ok();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
-use faas_client::{ApiKey, Client, Connection, DeployOptions, TopicMessage};
+use faas_client::{ApiKey, Client, Connection, DeployOptions, Rows, TopicMessage};
 use faas_config::{Flags, ServerConfig};
 use faas_source::project::Project;
 use faas_terminal::failure::Failure;
@@ -124,7 +124,7 @@ fn shared_runtimes() -> Option<PathBuf> {
 
 /// Makes a trigger of a private server's function make a run now, with this body. Says which run.
 pub async fn fire(client: &Client, function: &str, trigger: &str, body: Vec<u8>) -> anyhow::Result<String> {
-    let triggers = client.triggers(function).await?.triggers;
+    let triggers = client.triggers(function, &Rows::all()).await?.items;
     let Some(found) = triggers.iter().find(|candidate| candidate.name == trigger) else {
         let names: Vec<_> = triggers.iter().map(|candidate| candidate.name.as_str()).collect();
         let hint = if names.is_empty() {
@@ -163,7 +163,7 @@ pub async fn fire(client: &Client, function: &str, trigger: &str, body: Vec<u8>)
 async fn next_run(client: &Client, function: &str, before: &TriggerView) -> anyhow::Result<String> {
     let latest = Instant::now() + RUN_WITHIN;
     while Instant::now() < latest {
-        let triggers = client.triggers(function).await?.triggers;
+        let triggers = client.triggers(function, &Rows::all()).await?.items;
         let now = triggers.into_iter().find(|candidate| candidate.name == before.name);
         if let Some(run) = now.and_then(|trigger| trigger.last_run).filter(|run| Some(run) != before.last_run.as_ref())
         {

@@ -10,9 +10,9 @@ mod settings;
 
 pub use faas_artifacts::{BundleStore, FileChange, FileChangeKind};
 pub use faas_catalog::{
-    Caller, Catalog, EffectiveVar, FunctionEntry, Functions, KeyRecord, KeySettings, Keys, MintedKey, NetworkPolicies,
-    NetworkState, PolicyChange, ProjectionStatus, Rekeyed, Rekeyer, STALE_MAX, SecretRecord, SecretSummary,
-    SecretVersion, Secrets, VarSettings, VarSource,
+    Caller, Catalog, EffectiveVar, FunctionEntry, Functions, KeyRecord, KeySettings, Keys, MintedKey, NameWalk,
+    NetworkPolicies, NetworkState, PolicyChange, ProjectionStatus, Rekeyed, Rekeyer, STALE_MAX, SecretRecord,
+    SecretSummary, SecretVersion, Secrets, VarSettings, VarSource,
 };
 pub use faas_ports::{
     BodyStream, InvocationBody, NetworkDecision, NetworkTarget, NetworkTrial, NetworkUsage, TrialOutcome,
@@ -34,7 +34,7 @@ pub use faas_deployments::{
     AcceptOptions, AcceptedDeployment, AcceptedGroup, AliasWish, CanaryStatus, Dependencies, Deployed, DeployedGroup,
     DeploymentEvent, Deployments, EventTail, GarbageCollector, GcPolicy, GcReport, GcStats, KnownLayer, KnownLayerName,
     KnownLayerVersion, LayerCatalog, NewDeployment, NewLayer, PackageInstaller, Plan, ProgressEvent, ProgressSender,
-    Target, Unmoved, UploadRules, Uploads,
+    Target, Unmoved, UploadRules, Uploads, VersionWalk,
 };
 
 pub use engine::Engine;

@@ -10,6 +10,7 @@ mod function;
 mod invocation;
 mod key;
 mod layer;
+mod list_page;
 mod log;
 mod named_layer;
 mod network;
@@ -48,6 +49,7 @@ pub use function::{
 pub use invocation::{InvocationHeader, InvocationRequest, InvocationView, InvocationWait};
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, UpdateKey};
 pub use layer::{PackageLayerList, PackageLayerView};
+pub use list_page::{ListPage, ListTotal};
 pub use log::{LogLineView, LogList};
 pub use named_layer::{LayerList, LayerVersionList, LayerVersionView, LayerView, PublishLayer, RemovedLayer};
 pub use network::{
@@ -63,7 +65,7 @@ pub use server::{FeatureView, HealthView, RuntimeView, SystemView};
 pub use stream::StreamEvent;
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{
-    AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,
-    TriggerView, TriggerWithSecret, UpdateTrigger,
+    AcceptedDelivery, AddTrigger, EventRun, NextFireView, NextFires, PublishedEvents, RotateSecret, TestedTrigger,
+    TriggerList, TriggerView, TriggerWithSecret, UpdateTrigger,
 };
 pub use var::{SetVar, SetVars, VarList, VarView};

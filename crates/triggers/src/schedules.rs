@@ -186,9 +186,9 @@ impl Triggers {
 
     /// The next times at which a trigger fires, at most `count`. Empty if it has no schedule or is switched off.
     #[must_use]
-    pub fn next_fires(&self, entry: &TriggerEntry, count: usize) -> Vec<Timestamp> {
+    pub fn next_fires(&self, entry: &TriggerEntry, after: Option<Timestamp>, count: usize) -> Vec<Timestamp> {
         let Some(cron) = scheduled(entry) else { return Vec::new() };
-        let from = self.decided(entry).max(self.clock.now());
+        let from = after.unwrap_or_else(|| self.decided(entry).max(self.clock.now()));
         cron.schedule.ticks(from).take(count).collect()
     }
 }

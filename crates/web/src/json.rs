@@ -1,11 +1,13 @@
 //! Extractors whose rejections are faults that name the field and the fix.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
 use faas_types::{Code, Fault, FieldError, FieldRule, Reason, limits};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -132,8 +134,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
     type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HandlerError> {
-        match Query::<T>::from_request_parts(parts, state).await {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HandlerError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let found = match joined(query) {
+            Some(query) => Query::try_from_uri(&query),
+            None => Query::try_from_uri(&parts.uri),
+        };
+        match found {
             Ok(Query(value)) => Ok(Self(value)),
             Err(error) => Err(HandlerError(Fault::new(
                 Reason::InvalidParameter,
@@ -141,6 +148,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
             ))),
         }
     }
+}
+
+/// A query in which a parameter that is repeated has its values with commas between them, as lists are written; `None` where
+/// none is. What takes one value only is refused by the route table.
+fn joined(query: &str) -> Option<Uri> {
+    let mut pairs: Vec<(Cow<'_, str>, String)> = Vec::new();
+    let mut is_repeated = false;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if let Some((_, values)) = pairs.iter_mut().find(|(known, _)| *known == name) {
+            is_repeated = true;
+            values.push(',');
+            values.push_str(&value);
+        } else {
+            pairs.push((name, value.into_owned()));
+        }
+    }
+    let query = || form_urlencoded::Serializer::new(String::from("/?")).extend_pairs(pairs).finish();
+    if is_repeated { query().parse().ok() } else { None }
 }
 
 #[cfg(test)]

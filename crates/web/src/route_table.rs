@@ -1,6 +1,7 @@
 //! The control plane's routes. A route cannot be added without saying who may use it, and what is said is both
 //! enforced and published in the OpenAPI document.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -11,7 +12,7 @@ use faas_types::{Code, Fault, Reason, Scope};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, Schema};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::auth::{Authorized, authenticate, identify};
@@ -103,7 +104,7 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     }
 
     fn add_checked(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
-        let named: Vec<String> = paths.paths.values_mut().flat_map(query_names).collect();
+        let named: Vec<QueryParameter> = paths.paths.values_mut().flat_map(query_parameters).collect();
         let methods = match access {
             Access::Public => methods,
             Access::AnyKey | Access::Key(_) | Access::OfFunctions(_) => {
@@ -179,27 +180,52 @@ async fn check(State((engine, access)): State<(Engine, Access)>, mut request: Re
     }
 }
 
-/// The names of the query parameters that a path's operations document.
-fn query_names(item: &mut PathItem) -> Vec<String> {
-    let parameters =
-        operations(item).into_iter().flatten().filter_map(|operation| operation.parameters.as_ref()).flatten();
-    let query_name = |one: &RefOr<Parameter>| match one {
-        RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
-        RefOr::T(_) | RefOr::Ref(_) => None,
-    };
-    parameters.filter_map(query_name).collect()
+/// A query parameter that a route has.
+struct QueryParameter {
+    name: String,
+    takes_several: bool,
 }
 
-/// Refuses a query parameter that the route does not have: a misspelt filter would quietly show everything.
-async fn check_query(State(named): State<Arc<Vec<String>>>, request: Request, next: Next) -> Response {
-    let mut names = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
-    let Some(stranger) = names.find(|name| !named.iter().any(|known| known == name)) else {
-        return next.run(request).await;
+/// The query parameters that a path's operations document.
+fn query_parameters(item: &mut PathItem) -> Vec<QueryParameter> {
+    let parameters =
+        operations(item).into_iter().flatten().filter_map(|operation| operation.parameters.as_ref()).flatten();
+    let query_parameter = |one: &RefOr<Parameter>| match one {
+        RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(QueryParameter {
+            name: one.name.clone(),
+            takes_several: matches!(one.schema, Some(RefOr::T(Schema::Array(_)))),
+        }),
+        RefOr::T(_) | RefOr::Ref(_) => None,
     };
-    let shown: String = stranger.chars().take(80).collect();
-    let known = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
-    let message = format!("unknown query parameter `{shown}`; known are {known}");
-    HandlerError(Fault::new(Reason::UnknownParameter, message)).into_response()
+    parameters.filter_map(query_parameter).collect()
+}
+
+async fn check_query(State(named): State<Arc<Vec<QueryParameter>>>, request: Request, next: Next) -> Response {
+    match find_misuse(request.uri().query().unwrap_or_default(), &named) {
+        None => next.run(request).await,
+        Some(fault) => HandlerError(fault).into_response(),
+    }
+}
+
+/// A query parameter that the route does not have: a misspelt filter would quietly show everything. Or one that is repeated and
+/// takes one value: which of them counts would be a guess.
+fn find_misuse(query: &str, named: &[QueryParameter]) -> Option<Fault> {
+    let mut seen: Vec<Cow<'_, str>> = Vec::new();
+    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        let Some(known) = named.iter().find(|known| known.name == name) else {
+            let shown: String = name.chars().take(80).collect();
+            let known: Vec<_> = named.iter().map(|known| known.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let message = format!("unknown query parameter `{shown}`; known are {known}");
+            return Some(Fault::new(Reason::UnknownParameter, message));
+        };
+        if seen.contains(&name) && !known.takes_several {
+            let message = format!("the parameter `{name}` is there twice and takes one value");
+            return Some(Fault::new(Reason::InvalidParameter, message));
+        }
+        seen.push(name);
+    }
+    None
 }
 
 /// The operations of a path that change something and are no deletion.

@@ -9,6 +9,7 @@ use faas_terminal::text;
 use faas_types::{Affinity, AliasName, Permille};
 
 use crate::commands::deploy::NO_HTTP;
+use crate::commands::rows::{self, RowArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AliasesCommand {
@@ -25,6 +26,8 @@ pub(crate) enum AliasesCommand {
 pub(crate) struct ListArgs {
     /// The function
     name: String,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -65,8 +68,8 @@ Examples:
 pub(crate) async fn run(command: AliasesCommand, session: &Session) -> anyhow::Result<()> {
     match command {
         AliasesCommand::List(args) => {
-            let list = session.client()?.aliases(&args.name).await?;
-            session.out.list(&list, &list.aliases, list_table)
+            let list = session.client()?.aliases(&args.name, &args.rows.rows()).await?;
+            rows::print(&list, &session.out, "no aliases yet; the first deployment makes `live`", list_table)
         }
         AliasesCommand::Set(args) => {
             let sticky = args.sticky.map(|by| by.to_string());

@@ -8,8 +8,8 @@ use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text::{self, moment};
-use faas_types::limits;
 
+use crate::commands::rows::{self, RowArgs};
 use crate::commands::run_output::run_table;
 use crate::commands::runs::input_rows;
 
@@ -32,12 +32,8 @@ pub(crate) enum DeadLettersCommand {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// How many
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
-    limit: u32,
-    /// Where the page before ended
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -111,16 +107,9 @@ pub(crate) async fn run(command: DeadLettersCommand, session: &Session) -> anyho
 async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
     let FilterArgs { function, code, since, until } = args.filter;
     let code = code.map(|code| code.to_string());
-    let query = ListDeadLetters { function, code, since, until, cursor: args.cursor, limit: Some(args.limit) };
-    let page = session.client()?.dead_letters(&query).await?;
-    if page.dead_letters.is_empty() {
-        session.out.empty("no dead letters: no run was given up");
-    }
-    session.out.list(&page, &page.dead_letters, list_table)?;
-    if let Some(next) = &page.next {
-        session.out.aside(format_args!("there are more: add --cursor {next}"));
-    }
-    Ok(())
+    let query = ListDeadLetters { function, code, since, until };
+    let list = session.client()?.dead_letters(&query, &args.rows.rows()).await?;
+    rows::print(&list, &session.out, "no dead letters: no run was given up", list_table)
 }
 
 async fn redrive(args: SelectArgs, session: &Session) -> anyhow::Result<()> {

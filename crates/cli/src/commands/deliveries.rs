@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use faas_client::rest::{ReplayRequest, ReplayVersion, RunList, RunView};
-use faas_client::{Client, ListRuns};
+use faas_client::{Client, ListRuns, Rows};
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
@@ -46,30 +46,25 @@ pub(crate) struct RedeliverArgs {
 
 pub(crate) async fn deliveries(args: &DeliveriesArgs, client: &Client, session: &Session) -> anyhow::Result<()> {
     let wanted = args.limit as usize;
-    let mut query = ListRuns {
-        function: Some(args.function.clone()),
-        trigger: Some(TriggerKind::Webhook),
-        limit: Some(limits::PAGE_MAX),
-        ..ListRuns::default()
-    };
+    let query =
+        ListRuns { function: Some(args.function.clone()), trigger: Some(TriggerKind::Webhook), ..ListRuns::default() };
     // A name that no trigger has would list nothing, as one without deliveries does.
     client.trigger(&args.function, &args.name).await?;
-    let mut list = RunList { runs: Vec::new(), next: None, examined: 0 };
+    let (mut list, mut rows) = (RunList::default(), Rows::first(limits::PAGE_MAX as usize));
     for _ in 0..PAGES_MAX {
-        let page = client.runs(&query).await?;
-        list.examined += page.examined;
-        list.runs.extend(page.runs.into_iter().filter(|run| is_of(run, &args.name)));
-        if page.next.is_none() || list.runs.len() >= wanted {
+        let page = client.runs(&query, &rows).await?;
+        list.items.extend(page.items.into_iter().filter(|run| is_of(run, &args.name)));
+        if page.next_cursor.is_none() || list.items.len() >= wanted {
             break;
         }
-        query.cursor = page.next;
+        rows.cursor = page.next_cursor;
     }
-    list.runs.truncate(wanted);
-    if list.runs.is_empty() {
+    list.items.truncate(wanted);
+    if list.items.is_empty() {
         let (function, name) = (text::visible(&args.function), text::visible(&args.name));
         session.out.empty(format_args!("no deliveries yet; try: faas triggers test {function} {name} -d '{{}}'"));
     }
-    session.out.list(&list, &list.runs, table)
+    session.out.list(&list, &list.items, table)
 }
 
 pub(crate) async fn redeliver(args: RedeliverArgs, client: &Client, session: &Session) -> anyhow::Result<ExitCode> {

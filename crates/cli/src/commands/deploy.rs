@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use clap::Args;
 use faas_client::rest::{FunctionToDeploy, MissingBlobs};
-use faas_client::{Client, DeployOptions, ManifestBody};
+use faas_client::{Client, DeployOptions, ManifestBody, Rows};
 use faas_config::location_of_var;
 use faas_preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
@@ -312,7 +312,7 @@ async fn tell_of_triggers(client: &Client, project: &Project, session: &Session)
         return Ok(());
     }
     let name = &project.name;
-    let triggers = client.triggers(name.as_str()).await?.triggers;
+    let triggers = client.triggers(name.as_str(), &Rows::all()).await?.items;
     for trigger in &triggers {
         if let (TriggerSettings::Cron(cron), Some(next)) = (&trigger.settings, &trigger.next) {
             let tick = tick_text(&cron.schedule, next);

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::commands::deploy::{deployment_table, group_table, number};
 
+use crate::commands::rows::{self, RowArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeploymentsCommand {
     /// List deployments, rollbacks and other changes of a function's aliases, newest first
@@ -35,6 +37,8 @@ pub(crate) struct ListArgs {
     /// Only deployments in this state: queued, building, checking, succeeded, failed or cancelled; several with commas
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -57,8 +61,8 @@ pub(crate) async fn run(command: DeploymentsCommand, session: &Session) -> anyho
 }
 
 pub(crate) async fn list(args: &ListArgs, session: &Session) -> anyhow::Result<()> {
-    let list = session.client()?.deployments(&args.name, args.state.as_deref()).await?;
-    session.out.list(&list, &list.items, moves_table)
+    let list = session.client()?.deployments(&args.name, args.state.as_deref(), &args.rows.rows()).await?;
+    rows::print(&list, &session.out, "no deployments yet; try: faas deploy", moves_table)
 }
 
 async fn get(id: &str, session: &Session) -> anyhow::Result<()> {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, SettingView};
+use faas_client::rest::{FunctionMetrics, FunctionView, SettingView};
+use faas_client::{FunctionSort, ListFunctions};
 use faas_devloop::dev::{self, DevArgs};
 use faas_devloop::test::{self, TestArgs};
 use faas_terminal::confirmation::Confirmation;
@@ -13,7 +14,6 @@ use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
-use faas_types::limits;
 use serde_json::Value;
 
 use crate::ServerCommands;
@@ -23,6 +23,7 @@ use crate::commands::init::{self, InitArgs};
 use crate::commands::invoke::{self, InvokeArgs};
 use crate::commands::logs::{self, LogsArgs};
 use crate::commands::rollback::{self, RollbackArgs};
+use crate::commands::rows::{self, RowArgs};
 use crate::commands::validate::{self, ValidateArgs};
 use crate::commands::versions;
 
@@ -88,12 +89,17 @@ pub(crate) enum FunctionsCommand {
     after_help = "Examples:\n  faas functions list\n  faas functions list -n 20\n  faas functions list -o ndjson | jq .name"
 )]
 pub(crate) struct ListArgs {
-    /// How many [default: all]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
-    limit: Option<u32>,
-    /// Where the page before ended, as its last line says
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
+    /// Functions whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// The newest first, and not by name
+    #[arg(long)]
+    newest: bool,
+    /// Paused functions
+    #[arg(long)]
+    paused: bool,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -180,19 +186,13 @@ pub(crate) async fn run<S: ServerCommands>(
 }
 
 async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
-    let client = session.client()?;
-    let list = match (args.limit, &args.cursor) {
-        (None, None) => FunctionList { functions: client.all_functions().await?, next: None },
-        (limit, cursor) => client.functions(cursor.as_deref(), limit).await?,
-    };
-    if list.functions.is_empty() {
-        session.out.empty("no functions yet; try: faas init hello && faas deploy hello");
-    }
-    session.out.list(&list, &list.functions, list_table)?;
-    if let Some(next) = &list.next {
-        session.out.aside(format_args!("there are more: add --cursor {next}"));
-    }
-    Ok(())
+    let is_narrowed = args.search.is_some() || args.paused;
+    let sort = args.newest.then_some(FunctionSort::CreatedAt);
+    let query = ListFunctions { q: args.search, paused: args.paused.then_some(true), sort };
+    let list = session.client()?.functions(&query, &args.rows.rows()).await?;
+    let empty =
+        if is_narrowed { "no functions match" } else { "no functions yet; try: faas init hello && faas deploy hello" };
+    rows::print(&list, &session.out, empty, list_table)
 }
 
 async fn url(name: &str, session: &Session) -> anyhow::Result<()> {

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use faas_client::Client;
 use faas_client::rest::{CreateKey, KeyView, UpdateKey};
+use faas_client::{Client, Rows};
 use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
@@ -13,6 +13,8 @@ use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
 use faas_types::{Code, Scope, Span, Timestamp};
+
+use crate::commands::rows::{self, RowArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
@@ -30,7 +32,10 @@ pub(crate) enum KeysCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas keys list\n  faas keys list -o json")]
-pub(crate) struct ListArgs {}
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    rows: RowArgs,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = CREATE_EXAMPLES)]
@@ -173,12 +178,9 @@ impl Preset {
 pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     match command {
-        KeysCommand::List(_) => {
-            let list = client.keys().await?;
-            if list.keys.is_empty() {
-                session.out.empty("no keys yet; try: faas keys create NAME --scope invoke");
-            }
-            session.out.list(&list, &list.keys, table)
+        KeysCommand::List(args) => {
+            let list = client.keys(&args.rows.rows()).await?;
+            rows::print(&list, &session.out, "no keys yet; try: faas keys create NAME --scope invoke", table)
         }
         KeysCommand::Create(args) => {
             let preset = args.preset.map(Preset::scopes).unwrap_or_default();
@@ -225,7 +227,7 @@ async fn id_of(key: &str, client: &Client) -> anyhow::Result<String> {
     if key.starts_with("key_") {
         return Ok(key.to_owned());
     }
-    let keys = client.keys().await?.keys;
+    let keys = client.keys(&Rows::all()).await?.items;
     let named: Vec<_> = keys.into_iter().filter(|one| one.name == key && one.revoked_at.is_none()).collect();
     match named.as_slice() {
         [one] => Ok(one.id.clone()),

@@ -12,6 +12,8 @@ use faas_terminal::table::Table;
 use faas_terminal::text;
 use faas_types::{InstalledPackage, LayerName, LayerRef};
 
+use crate::commands::rows::{self, RowArgs};
+
 /// Packages that are shown; JSON has them all.
 const SHOWN: usize = 20;
 /// How the ids of layers of packages begin; no name does.
@@ -37,6 +39,8 @@ pub(crate) struct ListArgs {
     /// Layers of installed packages, which have an id and no name
     #[arg(long)]
     packages: bool,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +58,8 @@ pub(crate) struct GetArgs {
 pub(crate) struct VersionsArgs {
     /// The layer
     name: LayerName,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -84,8 +90,8 @@ pub(crate) async fn run(command: LayersCommand, session: &Session) -> anyhow::Re
         LayersCommand::List(args) => list(&args, session).await,
         LayersCommand::Get(args) => get(args, session).await,
         LayersCommand::Versions(args) => {
-            let list = session.client()?.layer_versions(args.name.as_str()).await?;
-            session.out.list(&list, &list.versions, versions_table)
+            let list = session.client()?.layer_versions(args.name.as_str(), &args.rows.rows()).await?;
+            rows::print(&list, &session.out, "no versions", versions_table)
         }
         LayersCommand::Delete(args) => delete(args, session).await,
     }
@@ -94,17 +100,13 @@ pub(crate) async fn run(command: LayersCommand, session: &Session) -> anyhow::Re
 async fn list(args: &ListArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     if args.packages {
-        let list = client.layers().await?;
-        if list.layers.is_empty() {
-            session.out.empty("no layers of packages yet; a deployment makes one of what the function asks for");
-        }
-        return session.out.list(&list, &list.layers, packages_table);
+        let list = client.layers(&args.rows.rows()).await?;
+        let empty = "no layers of packages yet; a deployment makes one of what the function asks for";
+        return rows::print(&list, &session.out, empty, packages_table);
     }
-    let list = client.named_layers().await?;
-    if list.layers.is_empty() {
-        session.out.empty("no layers yet; try: faas layers publish NAME ./lib, or faas layers list --packages");
-    }
-    session.out.list(&list, &list.layers, named_table)
+    let list = client.named_layers(&args.rows.rows()).await?;
+    let empty = "no layers yet; try: faas layers publish NAME ./lib, or faas layers list --packages";
+    rows::print(&list, &session.out, empty, named_table)
 }
 
 async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {

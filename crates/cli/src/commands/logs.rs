@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use clap::Args;
 use faas_client::rest::{LogLineView, LogList};
-use faas_client::{Client, ListLogs, LogFollower, LogSource};
+use faas_client::{Client, ListLogs, LogFollower, LogSource, Rows};
 use faas_terminal::global_args::Format;
 use faas_terminal::output::{Output, Tone};
 use faas_terminal::session::Session;
 use faas_terminal::text::{moment, visible};
-use faas_types::{LogLevel, Timestamp, limits};
+use faas_types::{LogLevel, Timestamp};
 
 /// Print, search or follow the log of a function, or of all
 #[derive(Debug, Args)]
@@ -81,13 +81,17 @@ pub(crate) async fn print(
         LogSource::Run(id) => Some(id.clone()),
         _ => run.clone(),
     };
-    let mut query = ListLogs { level, search, since, until, run, ..ListLogs::default() };
-    let found = newest(&client, &source, &query, limit).await?;
+    let mut query = ListLogs { level, search, since, until, run, after: None, newest_first: true };
+    let mut found = newest(&client, &source, &query, limit).await?;
+    let last = found.items.last().map(|line| line.position);
+    if limit == 0 {
+        found = LogList::default();
+    }
     let (out, scope) = (&session.out, Scope::of(&source));
     let mut marks = Marks::of(&client, of_run.as_deref(), out).await?;
     // A document cannot be closed while lines still come, so following prints one document a line.
     if follow || out.format != Format::Json {
-        found.lines.iter().try_for_each(|line| {
+        found.items.iter().try_for_each(|line| {
             marks.print_before(line, out)?;
             if follow && out.format != Format::Table {
                 return out.json_line(&LogFollower::event(line));
@@ -98,15 +102,17 @@ pub(crate) async fn print(
         out.json(&found)?;
     }
     if !follow {
-        if found.lines.is_empty() {
+        if found.items.is_empty() {
             out.empty("no log lines match");
-        } else if found.previous.is_some() && limit > 0 {
+        } else if found.next_cursor.is_some() {
             out.aside(format_args!("there are older ones: add -n {}", limit.saturating_mul(10).min(LINES_MAX)));
         }
         return Ok(());
     }
-    query.after = Some(found.next);
-    let mut follower = client.follow_logs(source, query).await?;
+    if last.is_some() {
+        (query.after, query.newest_first) = (last, false);
+    }
+    let mut follower = client.follow_logs(source, query, 1).await?;
     while let Some(event) = follower.next_event().await? {
         if out.format != Format::Table {
             out.json_line(&event)?;
@@ -117,29 +123,12 @@ pub(crate) async fn print(
     Ok(())
 }
 
-/// The newest `wanted` lines, oldest first, put together from pages that go back in time. A page may hold none: the
-/// server looks at so many lines for each.
+/// The newest lines, oldest first.
 async fn newest(client: &Client, source: &LogSource, query: &ListLogs, wanted: u32) -> anyhow::Result<LogList> {
-    let mut query = ListLogs { tail: Some(true), ..query.clone() };
-    let mut whole: Option<LogList> = None;
-    loop {
-        let left = wanted - whole.as_ref().map_or(0, |found| u32::try_from(found.lines.len()).unwrap_or(wanted));
-        // One line even where none is wanted: the page also tells where the log stands.
-        query.limit = Some(left.clamp(1, limits::PAGE_MAX));
-        let mut page = client.logs(source, &query).await?;
-        if wanted == 0 {
-            page.lines.clear();
-        }
-        if let Some(newer) = whole.take() {
-            page.lines.extend(newer.lines);
-            page.next = newer.next;
-        }
-        match page.previous {
-            Some(previous) if page.lines.len() < wanted as usize => query.before = Some(previous),
-            _ => return Ok(page),
-        }
-        whole = Some(page);
-    }
+    // One line even where none is wanted: it shows where the log stands.
+    let mut found = client.logs(source, query, &Rows::first(wanted.max(1) as usize)).await?;
+    found.items.reverse();
+    Ok(found)
 }
 
 /// Where the attempts of a run begin, to be marked in its log. Empty where there are not several.

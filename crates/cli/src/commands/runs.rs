@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{RunInputView, RunList, RunView};
-use faas_client::{Client, ListRuns, LogSource};
+use faas_client::rest::{RunInputView, RunView};
+use faas_client::{ListRuns, LogSource};
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text::{self, moment};
-use faas_types::{RunState, Span, TriggerKind, limits};
+use faas_types::{RunState, Span, TriggerKind};
 
 use crate::commands::logs::{self, LineArgs};
+use crate::commands::rows::{self, RowArgs};
 use crate::commands::run_output::{any_cold, print_stack, run_table};
 use crate::commands::watch::{self, CancelArgs, ReplayArgs, WatchArgs};
 use crate::timeline;
@@ -82,12 +83,8 @@ pub(crate) struct ListArgs {
     /// Runs before then
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<String>,
-    /// How many
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
-    limit: u32,
-    /// Where the page before ended, as its last line says
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -111,8 +108,8 @@ pub(crate) struct RunLogsArgs {
     lines: LineArgs,
 }
 
-/// Answers that one listing is put together from, at the most.
-const ANSWERS_MAX: u32 = 1_000;
+/// Runs that are listed where no number is given.
+const ROWS_DEFAULT: usize = 20;
 /// What the columns of a listing take besides the function's, at the most.
 const OTHER_COLUMNS: usize = 85;
 
@@ -177,36 +174,11 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
         max_duration: args.max_duration.map(|span| span.to_string()),
         since: args.since,
         until: args.until,
-        cursor: args.cursor,
-        limit: Some(args.limit),
     };
-    let page = whole_page(&session.client()?, query, args.limit).await?;
-    if page.runs.is_empty() {
-        session.out.empty("no runs match; each call makes one: faas invoke NAME");
-    }
+    let list = session.client()?.runs(&query, &args.rows.rows_or(ROWS_DEFAULT)).await?;
     let width = session.out.width();
-    session.out.list(&page, &page.runs, |runs| list_table(runs, width))?;
-    if let Some(next) = &page.next {
-        session.out.aside(format_args!("there may be more: add --cursor {next}"));
-    }
-    Ok(())
-}
-
-/// As many rows as were asked for: one answer may hold fewer, because the server looks at so many runs for each.
-async fn whole_page(client: &Client, mut query: ListRuns, wanted: u32) -> anyhow::Result<RunList> {
-    let mut whole = client.runs(&query).await?;
-    for _ in 1..ANSWERS_MAX {
-        let missing = wanted.saturating_sub(u32::try_from(whole.runs.len()).unwrap_or(wanted));
-        if missing == 0 || whole.next.is_none() {
-            break;
-        }
-        query = ListRuns { cursor: whole.next.take(), limit: Some(missing), ..query };
-        let page = client.runs(&query).await?;
-        whole.runs.extend(page.runs);
-        whole.next = page.next;
-        whole.examined += page.examined;
-    }
-    Ok(whole)
+    let empty = "no runs match; each call makes one: faas invoke NAME";
+    rows::print(&list, &session.out, empty, |runs| list_table(runs, width))
 }
 
 fn list_table(runs: &[RunView], width: Option<u16>) -> Table {

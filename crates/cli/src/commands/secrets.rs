@@ -15,6 +15,8 @@ use faas_types::{Code, SecretName, Stage, limits};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use crate::commands::rows::{self, RowArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
     /// List secrets and who uses them; values are never shown
@@ -36,6 +38,8 @@ pub(crate) struct ListArgs {
     /// Those that this stage sees, inherited ones included [default: those of every stage]
     #[arg(long)]
     stage: Option<Stage>,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 /// Give a secret another value, read from standard input
@@ -109,11 +113,8 @@ pub(crate) struct RekeyArgs {}
 pub(crate) async fn run(command: SecretsCommand, session: &Session) -> anyhow::Result<()> {
     match command {
         SecretsCommand::List(args) => {
-            let list = session.client()?.secrets(args.stage).await?;
-            if list.secrets.is_empty() {
-                session.out.empty("no secrets yet; try: faas secrets set NAME");
-            }
-            session.out.list(&list, &list.secrets, table)
+            let list = session.client()?.secrets(args.stage, &args.rows.rows()).await?;
+            rows::print(&list, &session.out, "no secrets yet; try: faas secrets set NAME", table)
         }
         SecretsCommand::Set(args) => set(args, session).await,
         SecretsCommand::Delete(DeleteArgs { name, stage, force, confirmation }) => {

@@ -14,6 +14,8 @@ use faas_terminal::table::Table;
 use faas_terminal::text;
 use faas_types::Code;
 
+use crate::commands::rows::{self, RowArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
     /// List the topics that have messages or subscribers
@@ -28,7 +30,10 @@ pub(crate) enum TopicsCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas topics list\n  faas topics list -o json")]
-pub(crate) struct ListArgs {}
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    rows: RowArgs,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas topics get orders\n  faas topics get orders -o json")]
@@ -74,12 +79,10 @@ Examples:
 pub(crate) async fn run(command: TopicsCommand, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     match command {
-        TopicsCommand::List(_) => {
-            let list = client.topics().await?;
-            if list.topics.is_empty() {
-                session.out.empty("no topics yet; a topic is made by its first message: faas topics send NAME -d '{}'");
-            }
-            session.out.list(&list, &list.topics, list_table)
+        TopicsCommand::List(args) => {
+            let list = client.topics(&args.rows.rows()).await?;
+            let empty = "no topics yet; a topic is made by its first message: faas topics send NAME -d '{}'";
+            rows::print(&list, &session.out, empty, list_table)
         }
         TopicsCommand::Get(args) => session.out.item(&client.topic(&args.name).await?, topic_table),
         TopicsCommand::Send(args) => {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use faas_client::Client;
 use faas_client::rest::{AddTrigger, RotateSecret, TriggerView, TriggerWithSecret};
+use faas_client::{Client, Rows};
 use faas_terminal::body_argument::read_body;
 use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
@@ -19,6 +19,7 @@ use faas_types::{CronSchedule, Span, TriggerSettings};
 use serde_json::{Map, Value, json};
 
 use crate::commands::deliveries::{self, DeliveriesArgs, RedeliverArgs};
+use crate::commands::rows::{self, RowArgs};
 
 /// Bytes of a secret's file.
 const SECRET_FILE_MAX: u64 = 4 << 10;
@@ -54,6 +55,8 @@ pub(crate) enum TriggersCommand {
 pub(crate) struct ListArgs {
     /// The function; all functions when left out
     function: Option<String>,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -174,8 +177,8 @@ pub(crate) struct NextArgs {
     function: String,
     /// The trigger
     name: String,
-    /// How many, 1 to 100
-    #[arg(short = 'n', long, alias = "count", value_name = "N", default_value_t = 5)]
+    /// How many
+    #[arg(short = 'n', long, alias = "count", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
 }
 
@@ -212,14 +215,12 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
     let done = match command {
         TriggersCommand::List(args) => {
             let list = match &args.function {
-                Some(function) => client.triggers(function).await?,
-                None => client.all_triggers().await?,
+                Some(function) => client.triggers(function, &args.rows.rows()).await?,
+                None => client.all_triggers(&args.rows.rows()).await?,
             };
-            if list.triggers.is_empty() {
-                session.out.empty("no triggers yet; try: faas triggers create NAME cron --schedule @hourly");
-            }
+            let empty = "no triggers yet; try: faas triggers create NAME cron --schedule @hourly";
             let wide = args.function.is_none();
-            session.out.list(&list, &list.triggers, |rows| table(rows, wide))
+            rows::print(&list, &session.out, empty, |rows| table(rows, wide))
         }
         TriggersCommand::Create(args) => {
             let added = client.add_trigger(&args.function, &wanted(&args)?).await?;
@@ -262,7 +263,7 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
 }
 
 async fn next(args: &NextArgs, client: &Client, session: &Session) -> anyhow::Result<()> {
-    let next = client.next_fires(&args.function, &args.name, args.limit).await?;
+    let next = client.next_fires(&args.function, &args.name, &Rows::first(args.limit as usize)).await?;
     if session.out.format != Format::Table {
         return session.out.json(&next);
     }
@@ -279,7 +280,7 @@ async fn next(args: &NextArgs, client: &Client, session: &Session) -> anyhow::Re
         session.out.note(remark);
         return Ok(());
     }
-    next.next.iter().try_for_each(|tick| session.out.line(tick_text(&cron.schedule, tick)))
+    next.items.iter().try_for_each(|tick| session.out.line(tick_text(&cron.schedule, &tick.fires_at)))
 }
 
 /// A tick in its schedule's zone, and how far off it is: `2026-11-30 02:30 Europe/Berlin, in 5h`.

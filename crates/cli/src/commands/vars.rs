@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use faas_client::Rows;
 use faas_client::rest::{SetVars, VarView};
 use faas_config::check_var;
 use faas_source::env_file::{EnvFile, read_vars_file};
@@ -16,6 +17,8 @@ use faas_types::{Code, Stage};
 
 use super::secret_values::refuse_secrets;
 use super::vars_sync;
+
+use crate::commands::rows::{self, RowArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VarsCommand {
@@ -44,6 +47,8 @@ pub(crate) struct ListArgs {
     /// The stage: dev, staging or prod
     #[arg(long, default_value_t)]
     stage: Stage,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -122,19 +127,16 @@ impl Whose {
 pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Result<ExitCode> {
     match command {
         VarsCommand::List(args) => {
-            let list = session.client()?.vars(args.name.as_deref(), args.stage).await?;
-            if list.vars.is_empty() {
-                let whose = args.name.as_deref().unwrap_or("--shared");
-                session.out.empty(format_args!("no vars yet; try: faas vars set {} KEY=VALUE", text::visible(whose)));
-            }
-            session.out.list(&list, &list.vars, table)?;
+            let list = session.client()?.vars(args.name.as_deref(), args.stage, &args.rows.rows()).await?;
+            let whose = text::visible(args.name.as_deref().unwrap_or("--shared"));
+            rows::print(&list, &session.out, &format!("no vars yet; try: faas vars set {whose} KEY=VALUE"), table)?;
         }
         VarsCommand::Get(args) => get(&args, session).await?,
         VarsCommand::Set(args) => {
             let (function, words) = args.of.split(&args.words)?;
             let vars = wanted(&args, words)?;
             let list = session.client()?.set_vars(function, args.of.stage, &SetVars { vars }).await?;
-            session.out.list(&list, &list.vars, table)?;
+            session.out.list(&list, &list.items, table)?;
         }
         VarsCommand::Delete(args) => delete(&args, session).await?,
         VarsCommand::Pull(args) => vars_sync::pull(&args, session).await?,
@@ -151,7 +153,7 @@ async fn delete(args: &DeleteArgs, session: &Session) -> anyhow::Result<()> {
     }
     let client = session.client()?;
     // All or none: a list with a typo in it must not leave the half of it done.
-    let there = client.vars(function, args.of.stage).await?.vars;
+    let there = client.vars(function, args.of.stage, &Rows::all()).await?.items;
     let own = if function.is_some() { "function" } else { "project" };
     let is_set = |key: &&String| {
         there.iter().any(|var| var.key == **key && var.source == own && var.stage == Some(args.of.stage))
@@ -175,8 +177,8 @@ async fn delete(args: &DeleteArgs, session: &Session) -> anyhow::Result<()> {
 async fn get(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
     let (function, words) = args.of.split(&args.words)?;
     let [key] = words else { return Err(Failure::usage("name one var, after the function").into()) };
-    let list = session.client()?.vars(function, args.of.stage).await?;
-    let Some(found) = list.vars.into_iter().find(|row| row.key == *key) else {
+    let list = session.client()?.vars(function, args.of.stage, &Rows::all()).await?;
+    let Some(found) = list.items.into_iter().find(|row| row.key == *key) else {
         let message = format!("`{}` has no var `{key}`", function.unwrap_or("the project"));
         let hint =
             format!("list them with `faas vars list{}`", function.map(|name| format!(" {name}")).unwrap_or_default());

@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 use clap::Args;
+use faas_client::Rows;
 use faas_client::rest::{SetVars, VarView};
 use faas_config::{Manifest, SourceDir, check_var};
 use faas_source::env_file::{EnvFile, VARS_FILE_MAX, read_vars_file};
@@ -103,7 +104,7 @@ struct Missing {
 
 pub(crate) async fn pull(args: &PullArgs, session: &Session) -> anyhow::Result<()> {
     let function = args.of.function()?;
-    let vars = session.client()?.vars(Some(&function), args.of.stage).await?.vars;
+    let vars = session.client()?.vars(Some(&function), args.of.stage, &Rows::all()).await?.items;
     let mut file = args.of.local()?.unwrap_or_default();
     let before = file.clone();
     for var in &vars {
@@ -124,7 +125,7 @@ pub(crate) async fn pull(args: &PullArgs, session: &Session) -> anyhow::Result<(
 pub(crate) async fn push(args: &PushArgs, session: &Session) -> anyhow::Result<()> {
     let function = args.of.function()?;
     let client = session.client()?;
-    let server = client.vars(Some(&function), args.of.stage).await?.vars;
+    let server = client.vars(Some(&function), args.of.stage, &Rows::all()).await?.items;
     let difference = args.of.difference(&server)?;
     let vars: BTreeMap<String, String> = difference.to_set();
     for (key, value) in &vars {
@@ -153,7 +154,7 @@ pub(crate) async fn push(args: &PushArgs, session: &Session) -> anyhow::Result<(
 
 pub(crate) async fn diff(args: &DiffArgs, session: &Session) -> anyhow::Result<ExitCode> {
     let function = args.of.function()?;
-    let server = session.client()?.vars(Some(&function), args.of.stage).await?.vars;
+    let server = session.client()?.vars(Some(&function), args.of.stage, &Rows::all()).await?.items;
     let difference = args.of.difference(&server)?;
     match session.out.format {
         faas_terminal::global_args::Format::Table => {

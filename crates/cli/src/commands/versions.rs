@@ -7,6 +7,8 @@ use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
 
+use crate::commands::rows::{self, RowArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum VersionsCommand {
     /// List a function's versions, newest first
@@ -23,6 +25,8 @@ pub(crate) enum VersionsCommand {
 pub(crate) struct ListArgs {
     /// The function
     name: String,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -54,8 +58,8 @@ pub(crate) async fn run(command: VersionsCommand, session: &Session) -> anyhow::
 }
 
 pub(crate) async fn list(args: &ListArgs, session: &Session) -> anyhow::Result<()> {
-    let list = session.client()?.versions(&args.name).await?;
-    session.out.list(&list, &list.versions, versions_table)
+    let list = session.client()?.versions(&args.name, &args.rows.rows()).await?;
+    rows::print(&list, &session.out, "no versions yet; a deployment makes one", versions_table)
 }
 
 pub(crate) async fn diff(args: &DiffArgs, session: &Session) -> anyhow::Result<()> {

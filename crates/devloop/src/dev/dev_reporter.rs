@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use faas_client::rest::{DeploymentView, LogLineView};
-use faas_client::{Client, ListLogs, LogFollower, LogSource};
+use faas_client::{Client, ListLogs, LogFollower, LogSource, Rows};
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::output::{Output, Tone};
@@ -25,10 +25,10 @@ pub(super) struct DevReporter {
 
 /// A follower of all that is logged from now on.
 pub(super) async fn follow(client: &Client) -> anyhow::Result<LogFollower> {
-    let query = ListLogs { tail: Some(true), limit: Some(1), ..ListLogs::default() };
-    let newest = client.logs(&LogSource::Project, &query).await?;
-    let query = ListLogs { after: Some(newest.next), ..ListLogs::default() };
-    Ok(client.follow_logs(LogSource::Project, query).await?)
+    let query = ListLogs { newest_first: true, ..ListLogs::default() };
+    let newest = client.logs(&LogSource::Project, &query, &Rows::first(1)).await?;
+    let after = newest.items.first().map(|line| line.position);
+    Ok(client.follow_logs(LogSource::Project, ListLogs { after, ..ListLogs::default() }, 1).await?)
 }
 
 // === impl DevReporter ===

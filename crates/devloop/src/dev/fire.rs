@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use anyhow::Context;
 use clap::Args;
-use faas_client::{ApiKey, Client, Connection};
+use faas_client::{ApiKey, Client, Connection, Rows};
 use faas_source::location::or_here;
 use faas_terminal::body_argument::read_body;
 use faas_terminal::failure::Failure;
@@ -98,7 +98,7 @@ pub(super) async fn obey(client: &Client, name: &CurrentName, reporter: &DevRepo
 }
 
 async fn list(client: &Client, function: &str, reporter: &DevReporter) -> anyhow::Result<()> {
-    let triggers = client.triggers(function).await?.triggers;
+    let triggers = client.triggers(function, &Rows::all()).await?.items;
     let names: Vec<_> = triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     reporter.remark(if names.is_empty() {
         "there is no trigger to fire".to_owned()

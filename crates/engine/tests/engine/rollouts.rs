@@ -406,7 +406,12 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     let clock = Arc::new(ManualClock::default());
     let house = House::timed(Arc::clone(&clock) as _, |settings| settings.versions_kept = 3).await;
     let numbers = async || -> Vec<u32> {
-        let versions = house.engine.deployments.versions(&entry(&house, "aged"), None, 100).await.unwrap();
+        let versions = house
+            .engine
+            .deployments
+            .versions(&entry(&house, "aged"), faas_engine::VersionWalk { after: None, descends: true, limit: 100 })
+            .await
+            .unwrap();
         versions.iter().map(|version| version.number).collect()
     };
     deployed(&house, "aged", 4).await;

@@ -284,13 +284,13 @@ async fn another_type_under_the_same_name_is_another_trigger() {
     let event = EventTrigger { name: parse("tick"), types, sources: vec![], subjects: vec![], path: "/".to_owned() };
     house.deploy_triggers("job", vec![TriggerSettings::Event(event)]).await.unwrap();
     let after = trigger(&house);
-    assert!(after.record.id != before && house.engine.triggers.next_fires(&after, 5).is_empty());
+    assert!(after.record.id != before && house.engine.triggers.next_fires(&after, None, 5).is_empty());
 }
 
 #[tokio::test]
 async fn a_test_fires_now_and_the_next_times_are_told() {
     let (house, _) = house_at("2026-03-01T12:01:00Z", cron("0 9 * * 1-5", "UTC")).await;
-    let next = house.engine.triggers.next_fires(&trigger(&house), 2);
+    let next = house.engine.triggers.next_fires(&trigger(&house), None, 2);
     assert_eq!(
         next.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["2026-03-02T09:00:00.000Z", "2026-03-03T09:00:00.000Z"]
@@ -299,6 +299,6 @@ async fn a_test_fires_now_and_the_next_times_are_told() {
     let ended = house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
     assert_eq!(ended.state(), RunState::Succeeded);
     let off = house.engine.triggers.enable(&trigger(&house), false).await.unwrap();
-    assert!(house.engine.triggers.next_fires(&off, 2).is_empty());
+    assert!(house.engine.triggers.next_fires(&off, None, 2).is_empty());
     assert_eq!(house.engine.triggers.test(&off, Default::default()).await.err().unwrap().fault.code, Code::Conflict);
 }

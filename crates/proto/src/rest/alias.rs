@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// Where an alias points.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AliasView {
@@ -53,11 +55,7 @@ pub struct SplitView {
 }
 
 /// The aliases of a function, by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct AliasList {
-    /// The rows.
-    pub aliases: Vec<AliasView>,
-}
+pub type AliasList = ListPage<AliasView>;
 
 /// Where an alias is to point. Replaces what it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use faas_types::{DeploymentKind, DeploymentState, LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{MoverView, Problem, SplitView, StreamEvent};
+use super::{ListPage, MoverView, Problem, SplitView, StreamEvent};
 
 /// One file of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -149,24 +149,10 @@ pub struct DeploymentView {
 }
 
 /// Deployments and other moves of a function's aliases, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct DeploymentList {
-    /// The rows.
-    pub items: Vec<DeploymentView>,
-    /// Pass as `cursor` for the next page; `null` at the end.
-    #[schema(required)]
-    pub next_cursor: Option<String>,
-}
+pub type DeploymentList = ListPage<DeploymentView>;
 
 /// Events of a deployment, oldest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct DeploymentEventList {
-    /// The rows.
-    pub items: Vec<StreamEvent>,
-    /// Pass as `cursor` for the next page; `null` when there are no more so far.
-    #[schema(required)]
-    pub next_cursor: Option<String>,
-}
+pub type DeploymentEventList = ListPage<StreamEvent>;
 
 /// The data of a `step` event: what a deployment does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,13 +260,7 @@ pub struct BuildLineView {
 }
 
 /// The files of a version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct VersionFiles {
-    /// The version's number.
-    pub version: u32,
-    /// The files, by path.
-    pub files: Vec<BundleFileBody>,
-}
+pub type VersionFiles = ListPage<BundleFileBody>;
 
 /// Functions to deploy as a group, in one commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -345,14 +325,7 @@ pub struct DeploymentGroupView {
 }
 
 /// Deployment groups, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct DeploymentGroupList {
-    /// The rows.
-    pub items: Vec<DeploymentGroupView>,
-    /// Pass as `cursor` for the next page; `null` at the end.
-    #[schema(required)]
-    pub next_cursor: Option<String>,
-}
+pub type DeploymentGroupList = ListPage<DeploymentGroupView>;
 
 /// A function that a rollback did not move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

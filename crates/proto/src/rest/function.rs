@@ -6,7 +6,7 @@ use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AliasView, AuthorView, CanaryPolicyView, NetworkUsageView};
+use super::{AliasView, AuthorView, CanaryPolicyView, ListPage, NetworkUsageView};
 
 /// A function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -100,13 +100,7 @@ pub struct SettingView {
 }
 
 /// A page of functions, by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct FunctionList {
-    /// The rows.
-    pub functions: Vec<FunctionView>,
-    /// Pass as `cursor` for the next page; `null` at the end.
-    pub next: Option<String>,
-}
+pub type FunctionList = ListPage<FunctionView>;
 
 /// A function to create. Code comes with a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -164,14 +158,7 @@ pub struct VersionView {
 }
 
 /// Versions, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct VersionList {
-    /// The rows.
-    pub versions: Vec<VersionView>,
-    /// Pass as `cursor` for the next page; `null` at the end.
-    #[serde(default)]
-    pub next: Option<String>,
-}
+pub type VersionList = ListPage<VersionView>;
 
 /// What a purge has forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -4,6 +4,7 @@ use faas_types::Scope;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
 use super::network::given;
 
 /// A key without its text.
@@ -90,8 +91,4 @@ pub struct CreatedKey {
 }
 
 /// Keys, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KeyList {
-    /// The rows.
-    pub keys: Vec<KeyView>,
-}
+pub type KeyList = ListPage<KeyView>;

@@ -6,6 +6,8 @@ use faas_types::InstalledPackage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// A layer of packages, shared by the functions that ask for the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PackageLayerView {
@@ -35,8 +37,4 @@ pub struct PackageLayerView {
 }
 
 /// The layers of a project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PackageLayerList {
-    /// The layers, the largest first.
-    pub layers: Vec<PackageLayerView>,
-}
+pub type PackageLayerList = ListPage<PackageLayerView>;

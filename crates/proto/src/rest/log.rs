@@ -5,11 +5,13 @@ use faas_types::{LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLineView {
     /// Its position; rises.
-    pub cursor: u64,
+    pub position: u64,
     /// When it was written.
     pub at: String,
     /// How important.
@@ -25,14 +27,4 @@ pub struct LogLineView {
 }
 
 /// Lines, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LogList {
-    /// The rows.
-    pub lines: Vec<LogLineView>,
-    /// Pass as `after` for what follows.
-    pub next: u64,
-    /// Whether something may follow already: a page looks at so many lines at the most and may hold none.
-    pub more: bool,
-    /// For a `tail`: pass as `before` for what came before; `null` when nothing did.
-    pub previous: Option<u64>,
-}
+pub type LogList = ListPage<LogLineView>;

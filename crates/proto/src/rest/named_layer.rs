@@ -6,7 +6,7 @@ use faas_types::InstalledPackage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AuthorView, BundleFileBody};
+use super::{AuthorView, BundleFileBody, ListPage};
 
 /// A version of a named layer to publish. The bytes of its files must have been uploaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -63,11 +63,7 @@ pub struct LayerVersionView {
 }
 
 /// The versions of a named layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LayerVersionList {
-    /// The versions, newest first.
-    pub versions: Vec<LayerVersionView>,
-}
+pub type LayerVersionList = ListPage<LayerVersionView>;
 
 /// A named layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -93,11 +89,7 @@ pub struct LayerView {
 }
 
 /// The named layers of a project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LayerList {
-    /// The layers, by name.
-    pub layers: Vec<LayerView>,
-}
+pub type LayerList = ListPage<LayerView>;
 
 /// The versions that were removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

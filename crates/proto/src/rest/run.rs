@@ -4,6 +4,8 @@ use faas_types::{Callback, CauseClass, Destination, FunctionError, JsonText, Run
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
@@ -151,13 +153,4 @@ pub struct RunErrorView {
 }
 
 /// A page of runs, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RunList {
-    /// The rows.
-    pub runs: Vec<RunView>,
-    /// Pass as `cursor` for the next page; `null` at the end. A page looks at so many runs at the most: it may hold
-    /// fewer rows than asked for, or none, and still have a next one.
-    pub next: Option<String>,
-    /// Runs that were looked at for this page.
-    pub examined: u64,
-}
+pub type RunList = ListPage<RunView>;

@@ -5,6 +5,8 @@ use std::fmt;
 use faas_types::Stage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::ListPage;
 use zeroize::Zeroizing;
 
 /// What is told of a secret; its value never comes back.
@@ -41,11 +43,7 @@ pub struct SecretVersionView {
 }
 
 /// The secrets that a stage sees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SecretList {
-    /// The rows, by name.
-    pub secrets: Vec<SecretView>,
-}
+pub type SecretList = ListPage<SecretView>;
 
 /// A value for a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// A topic that has messages or subscribers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TopicView {
@@ -38,11 +40,7 @@ pub struct SubscriberView {
 }
 
 /// The topics of a project, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TopicList {
-    /// The rows.
-    pub topics: Vec<TopicView>,
-}
+pub type TopicList = ListPage<TopicView>;
 
 /// Messages to send together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]

@@ -4,6 +4,8 @@ use faas_types::TriggerSettings;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// A trigger of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TriggerView {
@@ -53,11 +55,7 @@ pub struct TriggerView {
 }
 
 /// The triggers of a function, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TriggerList {
-    /// The rows.
-    pub triggers: Vec<TriggerView>,
-}
+pub type TriggerList = ListPage<TriggerView>;
 
 /// A trigger to add: the keys that it has in a manifest, and a webhook's secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -108,12 +106,15 @@ pub struct RotateSecret {
     pub keep: Option<String>,
 }
 
-/// The next times that a schedule fires.
+/// A time at which a schedule fires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NextFires {
-    /// In order.
-    pub next: Vec<String>,
+pub struct NextFireView {
+    /// The time.
+    pub fires_at: String,
 }
+
+/// The next times that a schedule fires, in order.
+pub type NextFires = ListPage<NextFireView>;
 
 /// The run that a test made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

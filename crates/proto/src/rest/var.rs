@@ -6,6 +6,8 @@ use faas_types::Stage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListPage;
+
 /// One var.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VarView {
@@ -24,11 +26,7 @@ pub struct VarView {
 }
 
 /// Vars as instances of a stage see them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct VarList {
-    /// The rows, by name.
-    pub vars: Vec<VarView>,
-}
+pub type VarList = ListPage<VarView>;
 
 /// The value of one var.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use faas_client::rest::BundleFileBody;
-use faas_client::{Client, ClientError, LocalFile};
+use faas_client::{Client, ClientError, LocalFile, Rows};
 use faas_source::bundle;
 use faas_source::project::Project;
 use faas_terminal::text;
@@ -31,12 +31,19 @@ pub(super) struct Changes {
     removed: Vec<BundleFileBody>,
 }
 
+/// The live version of a function and its files.
+async fn live_files(client: &Client, function: &str) -> Result<Option<(u32, Vec<BundleFileBody>)>, ClientError> {
+    let Some(version) = client.function(function).await?.version else { return Ok(None) };
+    let files = client.version_files(function, &version.to_string(), &Rows::all()).await?.items;
+    Ok(Some((version, files)))
+}
+
 // === impl Changes ===
 
 impl Changes {
     pub(super) async fn against_live(client: &Client, project: &Project) -> Result<Self, ClientError> {
-        let live = match client.version_files(project.name.as_str(), "live").await {
-            Ok(live) => Some(live),
+        let live = match live_files(client, project.name.as_str()).await {
+            Ok(live) => live,
             // New, or without a version so far; and a key that only deploys may not read.
             Err(error)
                 if matches!(error.code(), Some(Code::FunctionNotFound | Code::NotFound | Code::PermissionDenied)) =>
@@ -45,8 +52,8 @@ impl Changes {
             }
             Err(error) => return Err(error),
         };
-        let version = live.as_ref().map(|live| live.version);
-        Ok(Self::between(version, live.map(|live| live.files).unwrap_or_default(), &project.files))
+        let (version, files) = live.unzip();
+        Ok(Self::between(version, files.unwrap_or_default(), &project.files))
     }
 
     fn between(version: Option<u32>, before: Vec<BundleFileBody>, after: &[LocalFile]) -> Self {
