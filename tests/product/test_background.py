@@ -105,7 +105,7 @@ def test_failures_are_retried_then_kept_as_dead_letters_and_redriven(server: Ser
     assert (record["error"]["file"], record["error"]["line"]) == ("main.py", 2)
     letter = server.http.get(f"/api/v1/dead-letters/{run}").expect(200).json()
     assert letter["reason"] == "all attempts are used"
-    headers = dict(letter["input"]["headers"])
+    headers = {header["name"]: header["value"] for header in letter["input"]["headers"]}
     assert (letter["input"]["json"], headers["x-tenant"]) == ({"x": 7}, "acme")
     assert "secret" not in json.dumps(letter)
     assert run in [one["run"]["id"] for one in server.http.get("/api/v1/dead-letters?function=bad").json()["items"]]
@@ -115,7 +115,7 @@ def test_failures_are_retried_then_kept_as_dead_letters_and_redriven(server: Ser
     report = server.http.post("/api/v1/dead-letters/actions/redrive", {"function": "bad"}).expect(202).json()
     again = {one["dead"]: one["run_id"] for one in report["redriven"]}[run]
     redriven = ended(server, again)
-    assert (redriven["state"], redriven["origin"], redriven["trigger"]) == ("succeeded", run, "replay")
+    assert (redriven["state"], redriven["parent_run_id"], redriven["trigger"]) == ("succeeded", run, "replay")
     assert server.http.get(f"/api/v1/dead-letters/{run}").status == 404
     assert server.http.post(f"/api/v1/dead-letters/{run}/redrive").status == 404
     deploy(server, tmp_path, "bad", BAD, FAST_RETRY)
@@ -155,7 +155,7 @@ def test_a_run_is_replayed_with_the_same_or_another_body(server: Server) -> None
     body = {"payload": {"x": 41}, "version": "current"}
     other = server.http.post(f"/api/v1/runs/{first}/replay", body).expect(202).json()["run_id"]
     record = ended(server, other)
-    assert (record["result"], record["origin"]) == ({"result": 42}, first)
+    assert (record["result"], record["parent_run_id"]) == ({"result": 42}, first)
     waited = server.api.call("add", {"x": 1}).expect(200).headers["x-run-id"]
     server.api.finished(waited)
     refused = server.http.post(f"/api/v1/runs/{waited}/replay", {}).expect(404).json()
@@ -293,7 +293,7 @@ def test_the_story_of_a_failing_run_by_command(server: Server, tmp_path: Path) -
     assert '"x":1' in server.cli("dlq", "get", run).ok().stdout.replace(" ", "")
     deploy(server, tmp_path, "story", ADD)
     replayed = server.cli("runs", "replay", run, "--current", "--wait", "-o", "json").ok().json()
-    assert (replayed["state"], replayed["origin"]) == ("succeeded", run)
+    assert (replayed["state"], replayed["parent_run_id"]) == ("succeeded", run)
     assert server.cli("dlq", "redrive", "--function", "story", "-o", "json").ok().json()["redriven"][0]["dead"] == run
     waited = server.cli("invoke", "story", "-d", '{"x": 2}', "--async", "--wait", "-o", "json").ok().json()
     assert waited["result"] == {"result": 3}

@@ -231,7 +231,7 @@ def test_destinations_go_on(server: Server, tmp_path: Path) -> None:
         record = server.http.get(f"/api/v1/runs/{run}?wait=30s").expect(200).json()
         assert (record["state"], record["destination"]["function"]) == (state, "echo")
         after = server.http.get(f"/api/v1/runs/{record['destination']['run_id']}?wait=30s").expect(200).json()
-        assert (after["state"], after["origin"], after["trigger"]) == ("succeeded", run, "destination")
+        assert (after["state"], after["parent_run_id"], after["trigger"]) == ("succeeded", run, "destination")
         got = after["result"]["got"]
         assert (got["type"], got["data"]["run_id"], after["result"]["kind"]) == (f"run.{state}", run, "destination")
         assert server.http.get(got["data"]["input"]).expect(200).json()["json"] == {"x": 4}

@@ -41,7 +41,7 @@ def test_a_project_adds_its_rules_to_the_operators(strict: Server, tmp_path: Pat
     assert view["operator"]["blocked_files"] == ["*.pem"]
     project = view["project"]
     assert project["rules"]["blocked_files"] == RULES["blocked_files"]
-    assert (project["author"]["name"], project["set_at"][:2]) == ("admin", "20")
+    assert (project["actor"]["name"], project["set_at"][:2]) == ("admin", "20")
     strict.stop()
     strict.start()
     assert strict.http.get(POLICY).expect(200).json() == view, "it outlives the server"

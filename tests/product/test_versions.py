@@ -41,8 +41,8 @@ def test_every_door_takes_aliases_and_numbers(server: Server, two: str) -> None:
 
 def test_a_version_names_its_author_and_its_aliases(server: Server, two: str) -> None:
     first, second = (server.http.get(f"/api/v1/functions/{two}/versions/{n}").expect(200).json() for n in (1, 2))
-    assert first["author"]["name"] == "admin"
-    assert first["author"]["key"].startswith("key_")
+    assert (first["actor"]["type"], first["actor"]["name"]) == ("key", "admin")
+    assert first["actor"]["id"].startswith("key_")
     assert (first["note"], first["aliases"], second["aliases"]) == ("the first", [], ["live"])
     assert first["digest"] != second["digest"]
     table = server.cli("fn", "versions", two).ok().stdout
@@ -111,7 +111,7 @@ def test_every_move_names_who_made_it(server: Server, two: str) -> None:
     server.http.request("PUT", f"/api/v1/functions/{two}", json_body={"version": 2}, key=key["key"]).expect(200)
     server.http.request("DELETE", f"/api/v1/functions/{two}/aliases/staging", key=key["key"]).expect(204)
     rows = server.http.get(f"/api/v1/functions/{two}/deployments").expect(200).json()["items"]
-    made = [(row["kind"], row["alias"], row["by"]["name"]) for row in rows]
+    made = [(row["kind"], row["alias"], row["actor"]["name"]) for row in rows]
     assert made == [
         ("remove", "staging", f"{two}-ci"),
         ("set", "live", f"{two}-ci"),
@@ -120,9 +120,9 @@ def test_every_move_names_who_made_it(server: Server, two: str) -> None:
         ("deploy", "live", "admin"),
         ("deploy", "live", "admin"),
     ]
-    assert rows[0]["by"]["key"] == key["id"]
+    assert rows[0]["actor"]["id"] == key["id"]
     live = server.http.get(f"/api/v1/functions/{two}/aliases/live").expect(200).json()
-    assert live["moved_by"] == {"name": f"{two}-ci", "key": key["id"]}
+    assert live["actor"] == {"type": "key", "id": key["id"], "name": f"{two}-ci"}
     server.http.request("DELETE", f"/api/v1/keys/{key['id']}")
     assert f"{two}-ci" in server.cli("alias", "list", two).ok().stdout, "as the key was called then"
     assert "BY" in server.cli("fn", "deployments", two).ok().stdout.splitlines()[0].split()

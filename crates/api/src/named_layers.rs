@@ -7,9 +7,7 @@ use axum::response::IntoResponse;
 use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer};
 use faas_languages::Language;
 use faas_preflight::AllowedSecret;
-use faas_proto::rest::{
-    AuthorView, LayerList, LayerVersionList, LayerVersionView, LayerView, Problem, PublishLayer, RemovedLayer,
-};
+use faas_proto::rest::{LayerList, LayerVersionList, LayerVersionView, LayerView, Problem, PublishLayer, RemovedLayer};
 use faas_types::{Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
 use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
@@ -18,6 +16,7 @@ use utoipa::IntoParams;
 use crate::blobs::bundle;
 use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
+use crate::views::author_view;
 
 /// Heavy things that a list names of each layer.
 const NAMED: usize = 3;
@@ -234,7 +233,7 @@ fn version_view(layer: KnownLayerVersion) -> LayerVersionView {
             .map(|(name, versions)| (name.to_string(), versions.into_iter().collect()))
             .collect(),
         note,
-        author: author.map(|by| AuthorView { key: by.key.to_string(), name: by.name }),
+        actor: author.as_ref().map(author_view),
         created_at: created_at.to_string(),
     }
 }

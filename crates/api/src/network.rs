@@ -137,7 +137,7 @@ fn view(entry: &FunctionEntry, state: &NetworkState) -> NetworkView {
         network: mode,
         policy: state.effective().filter(|_| has_policy || state.set.is_some()).as_ref().map(policy_view),
         source: if state.set.is_some() { "function" } else { "manifest" }.to_owned(),
-        set_by: state.set.as_ref().map(|set| author_view(&set.by)),
+        actor: state.set.as_ref().map(|set| author_view(&set.by)),
         set_at: state.set.as_ref().map(|set| set.at.to_string()),
         manifest: own.filter(|_| has_policy && state.set.is_some()),
         granted: state.granted.iter().map(ToString::to_string).collect(),

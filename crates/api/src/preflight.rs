@@ -47,7 +47,7 @@ pub(crate) async fn reset_policy(
 
 fn view(state: &ApiState, kept: Option<(ProjectRules, u64)>) -> PolicyView {
     let project = kept.map(|(kept, revision)| ProjectPolicyView {
-        author: author_view(&kept.author),
+        actor: author_view(&kept.author),
         set_at: kept.set_at.to_string(),
         rules: kept.rules,
         revision,

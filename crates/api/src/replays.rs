@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use faas_engine::{HttpRequest, Replay, RunInput};
-use faas_proto::rest::{AcceptedRun, Problem, ReplayRequest, ReplayVersion, RunInputView, RunView};
+use faas_proto::rest::{AcceptedRun, HeaderView, Problem, ReplayRequest, ReplayVersion, RunInputView, RunView};
 use faas_types::{JsonText, RunState};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
@@ -83,7 +83,7 @@ pub(crate) fn input_view(input: RunInput) -> RunInputView {
         .map(|(name, value)| {
             let hidden = CREDENTIALS.contains(&name.as_str());
             let value = if hidden { "(left out)".to_owned() } else { value };
-            (name, value)
+            HeaderView { name, value }
         })
         .collect();
     RunInputView { method, path, query, headers, json, text, base64 }

@@ -276,6 +276,7 @@ fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Res
     Ok(TriggerView {
         id: record.id.to_string(),
         function: function.record.name.to_string(),
+        function_id: function.record.id.to_string(),
         name: record.name().to_string(),
         alias: record.alias.to_string(),
         origin: origin.to_owned(),

@@ -2,8 +2,8 @@
 
 use faas_engine::{FunctionEntry, KeyRecord};
 use faas_proto::rest::{
-    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, FunctionView,
-    KeyView, LogLineView, MoverView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
+    ActorView, AliasView, AttemptView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, FunctionView, KeyView,
+    LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, Diagnosis, Fault, FunctionName,
@@ -63,7 +63,7 @@ impl ApiState {
             sticky: alias.sticky.as_ref().map(ToString::to_string),
             expires_at: alias.expires_at.map(|at| at.to_string()),
             moved_at: alias.moved_at.to_string(),
-            moved_by: alias.moved_by.as_ref().map(mover_view),
+            actor: alias.moved_by.as_ref().map(mover_view),
         })
     }
 
@@ -90,6 +90,7 @@ impl ApiState {
             level: line.level,
             stream: line.stream,
             function: function.map_or_else(|| line.function.to_string(), |entry| entry.record.name.to_string()),
+            function_id: line.function.to_string(),
             run_id: line.run.map(|run| run.to_string()),
             message: line.message,
         }
@@ -149,16 +150,17 @@ pub(crate) fn split_view(split: Split) -> SplitView {
     SplitView { version: split.version, percent: split.share.percent() }
 }
 
-pub(crate) fn author_view(by: &Author) -> AuthorView {
-    AuthorView { key: by.key.to_string(), name: by.name.clone() }
+pub(crate) fn author_view(by: &Author) -> ActorView {
+    ActorView { kind: "key".to_owned(), id: Some(by.key.to_string()), name: by.name.clone() }
 }
 
-pub(crate) fn mover_view(by: &Mover) -> MoverView {
-    let key = match by {
-        Mover::Key(author) => Some(author.key.to_string()),
-        Mover::Canary | Mover::Platform => None,
+pub(crate) fn mover_view(by: &Mover) -> ActorView {
+    let kind = match by {
+        Mover::Key(author) => return author_view(author),
+        Mover::Canary => "policy",
+        Mover::Platform => "platform",
     };
-    MoverView { name: by.name().to_owned(), key }
+    ActorView { kind: kind.to_owned(), id: None, name: by.name().to_owned() }
 }
 
 pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> VersionView {
@@ -170,7 +172,7 @@ pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> Ve
         files: version.file_count,
         size: version.size,
         note: version.note.clone(),
-        author: version.author.as_ref().map(author_view),
+        actor: version.author.as_ref().map(author_view),
         aliases: entry.record.aliases.iter().filter_map(leads_here).collect(),
         settings: settings_view(version),
         manifest: Vec::new(),
@@ -206,6 +208,7 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
     RunView {
         id: run.id.to_string(),
         function: run.function().name.to_string(),
+        function_id: run.function().id.to_string(),
         version: run.function().version,
         stage: run.stage,
         state: run.state(),
@@ -222,7 +225,7 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         error,
         result: run.result.and_then(JsonText::shallow),
         input_kept: None,
-        origin: run.origin.map(|id| id.to_string()),
+        parent_run_id: run.origin.map(|id| id.to_string()),
         due_at: run.due_at.map(|at| at.to_string()),
         callback: completion.callback,
         destination: completion.destination,

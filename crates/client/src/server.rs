@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_proto::rest::{GcReport, GcRequest, HealthView, SystemView};
+use faas_proto::rest::{GcReportView, GcRequest, HealthView, SystemView};
 use reqwest::Method;
 
 use crate::{Client, ClientError};
@@ -25,7 +25,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn collect(&self, dry_run: bool, now: bool) -> Result<GcReport, ClientError> {
+    pub async fn collect(&self, dry_run: bool, now: bool) -> Result<GcReportView, ClientError> {
         let request = self.request(Method::POST, "api/v1/system/gc")?;
         self.read(request.timeout(COLLECT_TIMEOUT).json(&GcRequest { dry_run, now })).await
     }

@@ -1,7 +1,7 @@
 //! REST bodies, shared by server and client so that they cannot drift.
 
+mod actor;
 mod alias;
-mod author;
 mod background;
 mod callback;
 mod collect;
@@ -25,17 +25,17 @@ mod topic;
 mod trigger;
 mod var;
 
+pub use actor::ActorView;
 pub use alias::{
-    AliasList, AliasTarget, AliasView, CanaryPolicyView, EndRollout, FileChangeView, MoverView, RolloutView, SetAlias,
+    AliasList, AliasTarget, AliasView, CanaryPolicyView, EndRollout, FileChangeView, RolloutView, SetAlias,
     SettingChangeView, SplitView, VersionDiff,
 };
-pub use author::AuthorView;
 pub use background::{
-    AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
-    ReplayRequest, ReplayVersion, RunInputView,
+    AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, HeaderView, PurgeReport, RedriveReport,
+    RedrivenView, ReplayRequest, ReplayVersion, RunInputView,
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
-pub use collect::{GcReport, GcRequest};
+pub use collect::{GcReportView, GcRequest};
 pub use deploy::{
     BuildLineView, BuildLogView, BundleFileBody, CheckBlobs, DependenciesView, DeployGroupRequest, DeployLine,
     DeployProgress, DeployRequest, DeployStep, DeploymentEventList, DeploymentGroupList, DeploymentGroupView,

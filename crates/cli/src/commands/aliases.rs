@@ -107,7 +107,7 @@ fn list_table(aliases: &[AliasView]) -> Table {
             alias.sticky.clone().unwrap_or_default(),
             alias.expires_at.as_deref().map(text::when).unwrap_or_default(),
             text::when(&alias.moved_at),
-            alias.moved_by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
+            alias.actor.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
             if alias.http == Some(false) { "-".to_owned() } else { alias.url.clone() },
         ]);
     }

@@ -166,7 +166,7 @@ fn moves_table(moves: &[DeploymentView]) -> Table {
             event.alias.clone(),
             number(event.from),
             format!("{}{}", number(event.version), split.unwrap_or_default()),
-            event.by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
+            event.actor.as_ref().map_or_else(|| "-".to_owned(), |actor| actor.name.clone()),
             event.note.clone().unwrap_or_default(),
         ]);
     }

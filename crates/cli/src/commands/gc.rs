@@ -1,7 +1,7 @@
 //! `faas gc`
 
 use clap::Args;
-use faas_client::rest::GcReport;
+use faas_client::rest::GcReportView;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
@@ -24,7 +24,7 @@ pub(crate) async fn run(args: GcArgs, session: &Session) -> anyhow::Result<()> {
     session.out.item(&report, table)
 }
 
-fn table(report: &GcReport) -> Table {
+fn table(report: &GcReportView) -> Table {
     let mut table = Table::of_properties();
     let verb = if report.dry_run { "would free" } else { "freed" };
     table.property(verb, text::bytes(report.blob_bytes + report.layer_bytes));

@@ -204,7 +204,7 @@ fn versions_table(versions: &[LayerVersionView]) -> Table {
             text::bytes(version.size),
             version.files.to_string(),
             text::counted(version.used_by.len(), "function"),
-            version.author.as_ref().map(|by| text::visible(&by.name)).unwrap_or_default(),
+            version.actor.as_ref().map(|by| text::visible(&by.name)).unwrap_or_default(),
             text::when(&version.created_at),
             version.note.as_deref().map(text::visible).unwrap_or_default(),
         ]);
@@ -219,7 +219,7 @@ pub(super) fn version_table(version: &LayerVersionView) -> Table {
     let files = text::counted(version.files as usize, "file");
     table.property("size", format!("{}, {files}", text::bytes(version.size)));
     table.property("published", text::when(&version.created_at));
-    table.maybe("by", version.author.as_ref().map(|by| text::visible(&by.name)));
+    table.maybe("by", version.actor.as_ref().map(|by| text::visible(&by.name)));
     table.maybe("note", version.note.as_deref().map(text::visible));
     heavy(&mut table, "heavy", &version.heaviest);
     used_by(&mut table, &version.used_by);

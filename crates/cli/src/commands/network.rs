@@ -120,7 +120,7 @@ pub(crate) async fn run(command: NetworkCommand, session: &Session) -> anyhow::R
         }
         NetworkCommand::Reset(ResetArgs { name }) => {
             // A key that may change and not read is told less.
-            let was_set = client.network(&name).await.map_or(true, |network| network.set_by.is_some());
+            let was_set = client.network(&name).await.map_or(true, |network| network.actor.is_some());
             client.reset_network(&name).await?;
             let shown = text::visible(&name);
             let remark = if was_set {
@@ -213,7 +213,7 @@ fn network_table(network: &NetworkView) -> Table {
     table.property("network", mode);
     if let Some(policy) = &network.policy {
         policy_rows(&mut table, policy);
-        let source = match (&network.set_by, &network.set_at) {
+        let source = match (&network.actor, &network.set_at) {
             (Some(by), Some(at)) => format!("set by {} {}, in place of the manifest's", by.name, text::when(at)),
             _ => "the manifest's".to_owned(),
         };

@@ -40,7 +40,7 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     table.property("trigger", run.trigger.as_str());
     table.maybe("messages", run.batch.as_ref().map(|batch| format!("{}, {} left", batch.messages, batch.left)));
     let origin = if run.trigger == TriggerKind::Destination { "destination of" } else { "replay of" };
-    table.maybe(origin, run.origin.as_ref());
+    table.maybe(origin, run.parent_run_id.as_ref());
     table.property("created", text::dated(&run.created_at));
     table.maybe("due", run.due_at.as_deref().map(text::dated));
     table.maybe("finished", run.finished_at.as_deref().map(text::dated));

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{RunInputView, RunView};
+use faas_client::rest::{HeaderView, RunInputView, RunView};
 use faas_client::{ListRuns, LogSource};
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
@@ -154,7 +154,7 @@ async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {
 pub(crate) fn input_rows(table: &mut Table, input: &RunInputView) {
     let query = if input.query.is_empty() { String::new() } else { format!("?{}", input.query) };
     table.property("request", text::visible(&format!("{} {}{query}", input.method, input.path)));
-    for (name, value) in &input.headers {
+    for HeaderView { name, value } in &input.headers {
         table.property("header", text::visible(&format!("{name}: {value}")));
     }
     let body =

@@ -115,7 +115,7 @@ fn show(policy: &PolicyView, session: &Session) -> anyhow::Result<()> {
     }
     session.out.bytes(table.render().as_bytes())?;
     if let Some(project) = &policy.project {
-        let (by, at) = (text::visible(&project.author.name), text::time(&project.set_at));
+        let (by, at) = (text::visible(&project.actor.name), text::time(&project.set_at));
         session.out.note(format_args!("the project's rules are of {by}, {at}, revision {}", project.revision));
     }
     Ok(())

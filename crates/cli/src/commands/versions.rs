@@ -94,7 +94,7 @@ fn versions_table(versions: &[VersionView]) -> Table {
             version.number.to_string(),
             version.aliases.join(" "),
             text::when(&version.created_at),
-            version.author.as_ref().map(|by| by.name.clone()).unwrap_or_default(),
+            version.actor.as_ref().map(|by| by.name.clone()).unwrap_or_default(),
             version.settings.runtime_exact.clone(),
             version.files.to_string(),
             text::bytes(version.size),

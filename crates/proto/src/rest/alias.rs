@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ListPage;
+use super::{ActorView, ListPage};
 
 /// Where an alias points.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -31,18 +31,7 @@ pub struct AliasView {
     pub moved_at: String,
     /// Who moved it last; `null` where the server did not keep it.
     #[serde(default)]
-    pub moved_by: Option<MoverView>,
-}
-
-/// Who moved an alias.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MoverView {
-    /// What people called the key then; `canary` for a policy, `platform` for what time alone did.
-    #[schema(example = "admin")]
-    pub name: String,
-    /// The key's id; absent when nobody's key moved it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    pub actor: Option<ActorView>,
 }
 
 /// A second version and its share.

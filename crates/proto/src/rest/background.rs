@@ -41,6 +41,15 @@ pub struct ReplayRequest {
     pub version: ReplayVersion,
 }
 
+/// A header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeaderView {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// What a run was called with. Of the three bodies the first that fits is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunInputView {
@@ -51,8 +60,7 @@ pub struct RunInputView {
     /// The query.
     pub query: String,
     /// The headers; the values of credentials are left out.
-    #[schema(value_type = Vec<Vec<String>>)]
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<HeaderView>,
     /// The body where it is JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]

@@ -16,7 +16,7 @@ pub struct GcRequest {
 
 /// What a collection removed, or would remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct GcReport {
+pub struct GcReportView {
     /// Whether nothing was removed.
     pub dry_run: bool,
     /// Stored files and lists of files.

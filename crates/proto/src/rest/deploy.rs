@@ -6,7 +6,7 @@ use faas_types::{DeploymentKind, DeploymentState, LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ListPage, MoverView, Problem, SplitView, StreamEvent};
+use super::{ActorView, ListPage, Problem, SplitView, StreamEvent};
 
 /// One file of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -114,7 +114,7 @@ pub struct DeploymentView {
     pub http: bool,
     /// Who asked for it; `null` where the server did not keep it.
     #[schema(required)]
-    pub by: Option<MoverView>,
+    pub actor: Option<ActorView>,
     /// What the author said, or why it happened by itself.
     #[schema(required)]
     pub note: Option<String>,
@@ -310,7 +310,7 @@ pub struct DeploymentGroupView {
     pub unmoved: Vec<UnmovedView>,
     /// Who asked for it.
     #[schema(required)]
-    pub by: Option<MoverView>,
+    pub actor: Option<ActorView>,
     /// What the author said.
     #[schema(required)]
     pub note: Option<String>,

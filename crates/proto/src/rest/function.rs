@@ -6,7 +6,7 @@ use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AliasView, AuthorView, CanaryPolicyView, ListPage, NetworkUsageView};
+use super::{ActorView, AliasView, CanaryPolicyView, ListPage, NetworkUsageView};
 
 /// A function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -144,7 +144,7 @@ pub struct VersionView {
     pub note: Option<String>,
     /// Whose key brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<AuthorView>,
+    pub actor: Option<ActorView>,
     /// The aliases that send calls to it.
     #[serde(default)]
     pub aliases: Vec<String>,

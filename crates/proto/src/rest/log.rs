@@ -20,6 +20,9 @@ pub struct LogLineView {
     pub stream: LogStream,
     /// The function's name; its id where it was deleted.
     pub function: String,
+    /// The function's id.
+    #[schema(example = "fn_01JD2Z7Y5T0000000000000000")]
+    pub function_id: String,
     /// The run; `null` for what an instance wrote outside runs.
     pub run_id: Option<String>,
     /// The text.

@@ -6,7 +6,7 @@ use faas_types::InstalledPackage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AuthorView, BundleFileBody, ListPage};
+use super::{ActorView, BundleFileBody, ListPage};
 
 /// A version of a named layer to publish. The bytes of its files must have been uploaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -57,7 +57,7 @@ pub struct LayerVersionView {
     pub note: Option<String>,
     /// Whose key brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<AuthorView>,
+    pub actor: Option<ActorView>,
     /// When it was published.
     pub created_at: String,
 }

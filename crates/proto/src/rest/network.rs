@@ -4,7 +4,7 @@ use faas_types::{ConnectionLog, NetworkMode, Transport};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::AuthorView;
+use super::ActorView;
 
 /// What a function may connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,7 +21,7 @@ pub struct NetworkView {
     pub source: String,
     /// Whose key set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set_by: Option<AuthorView>,
+    pub actor: Option<ActorView>,
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_at: Option<String>,

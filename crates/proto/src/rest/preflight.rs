@@ -4,7 +4,7 @@ use faas_types::PreflightRules;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AuthorView;
+use super::ActorView;
 
 /// The rules that hold for uploads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,7 +22,7 @@ pub struct ProjectPolicyView {
     /// The rules.
     pub rules: PreflightRules,
     /// Whose key set them.
-    pub author: AuthorView,
+    pub actor: ActorView,
     /// When.
     pub set_at: String,
     /// Which setting this is; every change has another.

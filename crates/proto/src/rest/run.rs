@@ -11,8 +11,11 @@ use super::ListPage;
 pub struct RunView {
     /// Its id.
     pub id: String,
-    /// The function's name.
+    /// The name that the function had.
     pub function: String,
+    /// The function's id, which no other function ever has.
+    #[schema(example = "fn_01JD2Z7Y5T0000000000000000")]
+    pub function_id: String,
     /// The version's number.
     pub version: u32,
     /// Whose vars and secrets it runs with; `prod` where absent.
@@ -51,7 +54,7 @@ pub struct RunView {
     pub input_kept: Option<bool>,
     /// The run that this one repeats, or whose destination it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
+    pub parent_run_id: Option<String>,
     /// When the next attempt may begin, for a run that was delayed or waits for its backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,

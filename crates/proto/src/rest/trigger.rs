@@ -14,6 +14,9 @@ pub struct TriggerView {
     pub id: String,
     /// The function's name.
     pub function: String,
+    /// The function's id.
+    #[schema(example = "fn_01JD2Z7Y5T0000000000000000")]
+    pub function_id: String,
     /// Its name, unique within the function.
     pub name: String,
     /// The alias by which it calls the function.
