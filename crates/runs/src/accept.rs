@@ -272,7 +272,10 @@ pub(crate) fn fingerprint(request: &CallRequest<Bytes>) -> Digest {
 /// never given to another who knows the key, nor can that other use it up.
 pub(crate) fn claim_key(key: String, route: &Route, payload: &Payload) -> String {
     // No caller's name for something holds a line break.
-    let key = payload.proof().map_or_else(|| key.clone(), |proof| format!("{key}\n{proof}"));
+    let key = match payload.proof() {
+        Some(proof) => format!("{key}\n{proof}"),
+        None => key,
+    };
     match &route.selector {
         Selector::Alias(alias) if *alias == AliasName::live() && route.stage == Stage::Prod => key,
         Selector::Alias(alias) => format!("{key}\n{alias} {}", route.stage),
