@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use faas_engine::{Caller, EventTail};
 use faas_proto::rest::{DeploymentEventList, DeploymentList, DeploymentView, ListPage, Problem, StreamEvent};
-use faas_types::{Deployment, DeploymentId, DeploymentState, Fault, FunctionId, ProjectId};
+use faas_types::{Deployment, DeploymentId, DeploymentState, Fault, FunctionId, ProjectId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
