@@ -106,9 +106,10 @@ def test_every_move_names_who_made_it(server: Server, two: str) -> None:
     key = server.api.create_key(f"{two}-ci", ["functions:write"])
     server.http.request(
         "PUT", f"/api/v1/functions/{two}/aliases/staging", json_body={"targets": [{"version": 1}]}, key=key["key"]
-    ).expect(200)
+    ).expect(201)
     server.cli("rollback", two).ok()
-    server.http.request("PUT", f"/api/v1/functions/{two}", json_body={"version": 2}, key=key["key"]).expect(200)
+    live = f"/api/v1/functions/{two}/aliases/live"
+    server.http.request("PUT", live, json_body={"targets": [{"version": 2}]}, key=key["key"]).expect(200)
     server.http.request("DELETE", f"/api/v1/functions/{two}/aliases/staging", key=key["key"]).expect(204)
     rows = server.http.get(f"/api/v1/functions/{two}/deployments").expect(200).json()["items"]
     made = [(row["kind"], row["alias"], row["actor"]["name"]) for row in rows]

@@ -1,12 +1,17 @@
 //! `/api/v1/functions/{function}/aliases` and `/rollout`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use faas_engine::{AliasWish, Caller, FunctionEntry};
 use faas_proto::rest::{AliasList, AliasTarget, AliasView, DeploymentView, EndRollout, Problem, RolloutView, SetAlias};
 use faas_types::{Affinity, AliasName, Fault, Mover, Permille, Reason, Split};
-use faas_web::{Authorized, HandlerError, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, Precondition, StateTag, Tagged};
 use http::StatusCode;
+use http::header::LOCATION;
 
+use crate::functions::for_write;
 use crate::page::{Order, PageQuery};
 use crate::state::ApiState;
 use crate::stream::StreamRequest;
@@ -42,16 +47,29 @@ pub(crate) async fn get_alias(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, alias)): PathParams<(String, String)>,
-) -> Result<Json<AliasView>, HandlerError> {
+) -> Result<Tagged<AliasView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(view(&state, &entry, &alias).await?))
+    Ok(tagged(&state, &entry, &alias).await?)
+}
+
+/// An alias with its state.
+async fn tagged(state: &ApiState, entry: &FunctionEntry, alias: &str) -> Result<Tagged<AliasView>, Fault> {
+    let tag = state_of(entry, alias).ok_or_else(|| no_alias(entry, alias))?;
+    Ok(Tagged(tag, view(state, entry, alias).await?))
+}
+
+fn state_of(entry: &FunctionEntry, alias: &str) -> Option<StateTag> {
+    let found = entry.record.aliases.iter().find(|(name, _)| name.as_str() == alias);
+    found.map(|(_, alias)| StateTag::of(alias))
 }
 
 /// Points an alias to a version, or to two by weight; makes the alias where there is none.
 #[utoipa::path(put, path = "/api/v1/functions/{function}/aliases/{alias}", operation_id = "aliases.set", tag = "aliases",
     params(("function" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")),
     request_body = SetAlias, responses(
-    (status = 200, body = AliasView),
+    (status = 200, body = AliasView, headers(("ETag" = String, description = "the state, for `If-Match`"))),
+    (status = 201, description = "the alias was made", body = AliasView, headers(("Location" = String, description = "the path of what was made"))),
+    (status = 412, description = "not the state that `If-Match` or `If-None-Match` names", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "a preview, or changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many aliases", body = Problem, content_type = "application/problem+json"),
@@ -60,12 +78,23 @@ pub(crate) async fn set_alias(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, alias)): PathParams<(String, String)>,
+    precondition: Precondition,
     Json(body): Json<SetAlias>,
-) -> Result<Json<AliasView>, HandlerError> {
+) -> Result<Response, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name = alias_name(&alias)?;
+    let is_new = !entry.record.aliases.contains_key(&name);
+    let entry = for_write(Arc::clone(&entry), &precondition, state_of(&entry, &alias))?;
     let entry = state.engine.deployments.set_alias(&entry, &name, wish(body, mover(&caller))?).await?;
-    Ok(Json(view(&state, &entry, &alias).await?))
+    let mut response = tagged(&state, &entry, &alias).await?.into_response();
+    if is_new {
+        *response.status_mut() = StatusCode::CREATED;
+        let location = format!("/api/v1/functions/{}/aliases/{name}", entry.record.name);
+        if let Ok(location) = location.try_into() {
+            response.headers_mut().insert(LOCATION, location);
+        }
+    }
+    Ok(response)
 }
 
 /// Removes an alias; its versions stay. `live` cannot be removed.
@@ -80,8 +109,10 @@ pub(crate) async fn remove_alias(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, alias)): PathParams<(String, String)>,
+    precondition: Precondition,
 ) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = for_write(Arc::clone(&entry), &precondition, state_of(&entry, &alias))?;
     let name: AliasName = alias.parse().map_err(|_| no_alias(&entry, &alias))?;
     state.engine.deployments.remove_alias(&entry, &name, mover(&caller)).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -34,7 +34,7 @@ pub(crate) async fn rotate_callback_secret(
     let read = |text: &str| text.parse::<Span>().map_err(|error| Fault::of_field(format!("keep: {error}")));
     let keep = body.keep.as_deref().map(read).transpose()?.map(Span::get);
     let (secret, secrets) = state.engine.runs.rotate_signing_secret(caller.project, keep).await?;
-    let view = NewCallbackSecret { secret, number: secrets.number(), live: live(&secrets) };
+    let view = NewCallbackSecret { secret: Some(secret), number: secrets.number(), live: live(&secrets) };
     Ok(WithSecret("secret", Json(view)))
 }
 

@@ -1,18 +1,22 @@
 //! `/api/v1/functions`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_engine::{FunctionEntry, NameWalk};
 use faas_proto::rest::{
-    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction,
+    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PatchFunction, Problem,
+    ReplaceFunction,
 };
-use faas_types::{Fault, FunctionName};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams};
+use faas_types::{Fault, FunctionName, FunctionRecord};
+use faas_web::{
+    Authorized, Created, HandlerError, Json, Named, PathParams, Precondition, QueryParams, StateTag, Tagged,
+};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::aliases::mover;
 use crate::network::usage_view;
 use crate::page::{self, Order, PageQuery};
 use crate::state::ApiState;
@@ -81,10 +85,17 @@ pub(crate) async fn list_functions(
 pub(crate) async fn create_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    Named(write): Named,
     Json(body): Json<CreateFunction>,
 ) -> Result<impl IntoResponse, HandlerError> {
     let name = function_name(&body.name)?;
-    let entry = state.engine.functions.create(caller.project, name, body.vars).await?;
+    let id = write.map(|write| write.id(0));
+    // Made before the server died in the middle of this write.
+    let made = id.and_then(|id| state.engine.catalog().by_id(caller.project, id));
+    let entry = match made {
+        Some(entry) => entry,
+        None => state.engine.functions.create(caller.project, name, body.vars, id).await?,
+    };
     let view = state.function_view(&entry).await?;
     Ok(Created(format!("/api/v1/functions/{}", view.name), view))
 }
@@ -102,27 +113,96 @@ pub(crate) async fn get_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<FunctionView>, HandlerError> {
+) -> Result<Tagged<FunctionView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(state.function_view(&entry).await?))
+    Ok(tagged(&state, &entry).await?)
 }
 
-/// Replaces vars, or moves `live` to another version.
-#[utoipa::path(put, path = "/api/v1/functions/{function}", operation_id = "functions.update", tag = "functions", params(("function" = String, Path, description = "name or id")),
-    request_body = UpdateFunction, responses(
-    (status = 200, body = FunctionView),
-    (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
+/// A function with its state.
+async fn tagged(state: &ApiState, entry: &FunctionEntry) -> Result<Tagged<FunctionView>, Fault> {
+    Ok(Tagged(state_of(entry), state.function_view(entry).await?))
+}
+
+fn state_of(entry: &FunctionEntry) -> StateTag {
+    StateTag::at(entry.revision)
+}
+
+/// The function for a write: where the request demands a state of what it changes, changes hold for that state alone.
+pub(crate) fn for_write(
+    entry: Arc<FunctionEntry>,
+    precondition: &Precondition,
+    state: Option<StateTag>,
+) -> Result<Arc<FunctionEntry>, Fault> {
+    precondition.check(state)?;
+    Ok(if precondition.is_given() { Arc::new(entry.pinned()) } else { entry })
+}
+
+/// Replaces what people say of a function and whether its accepted runs are held back; what the body leaves out is reset.
+#[utoipa::path(put, path = "/api/v1/functions/{function}", operation_id = "functions.replace", tag = "functions", params(("function" = String, Path, description = "name or id")),
+    request_body = ReplaceFunction, responses(
+    (status = 200, body = FunctionView, headers(("ETag" = String, description = "the state, for `If-Match`"))),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "not the state that `If-Match` names", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn update_function(
+pub(crate) async fn replace_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    Json(body): Json<UpdateFunction>,
-) -> Result<Json<FunctionView>, HandlerError> {
+    precondition: Precondition,
+    Json(body): Json<ReplaceFunction>,
+) -> Result<Tagged<FunctionView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let entry = state.engine.deployments.change_function(&entry, body.vars, body.version, mover(&caller)).await?;
-    Ok(Json(state.function_view(&entry).await?))
+    let entry = for_write(Arc::clone(&entry), &precondition, Some(state_of(&entry)))?;
+    let replace = |record: &mut FunctionRecord| {
+        let ReplaceFunction { description, labels, paused } = body.clone();
+        (record.description, record.labels, record.paused) = (description, labels, paused);
+    };
+    let entry = state.engine.functions.describe(&entry, replace).await?;
+    Ok(tagged(&state, &entry).await?)
+}
+
+/// Changes what people say of a function and whether its accepted runs are held back, as RFC 7396 has it: what the body leaves out
+/// stays, `null` resets.
+#[utoipa::path(patch, path = "/api/v1/functions/{function}", operation_id = "functions.update", tag = "functions", params(("function" = String, Path, description = "name or id")),
+    request_body = PatchFunction, responses(
+    (status = 200, body = FunctionView, headers(("ETag" = String, description = "the state, for `If-Match`"))),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "not the state that `If-Match` names", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn patch_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    precondition: Precondition,
+    Json(body): Json<PatchFunction>,
+) -> Result<Tagged<FunctionView>, HandlerError> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = for_write(Arc::clone(&entry), &precondition, Some(state_of(&entry)))?;
+    let entry = state.engine.functions.describe(&entry, |record| merge(record, body.clone())).await?;
+    Ok(tagged(&state, &entry).await?)
+}
+
+fn merge(record: &mut FunctionRecord, PatchFunction { description, labels, paused }: PatchFunction) {
+    if let Some(description) = description {
+        record.description = description;
+    }
+    match labels {
+        None => {}
+        Some(None) => record.labels.clear(),
+        Some(Some(labels)) => {
+            for (label, value) in labels {
+                match value {
+                    Some(value) => record.labels.insert(label, value),
+                    None => record.labels.remove(&label),
+                };
+            }
+        }
+    }
+    if let Some(paused) = paused {
+        record.paused = paused.unwrap_or_default();
+    }
 }
 
 /// Deletes a function with its versions. Its runs stay until their retention ends.
@@ -134,8 +214,10 @@ pub(crate) async fn delete_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    precondition: Precondition,
 ) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = for_write(Arc::clone(&entry), &precondition, Some(state_of(&entry)))?;
     state.engine.deployments.delete_function(&entry).await?;
     state.git.forget(caller.project, entry.record.name.clone()).await;
     Ok(StatusCode::NO_CONTENT)

@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{Caller, KeySettings};
+use faas_engine::{Caller, KeyRecord, KeySettings};
 use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Problem, UpdateKey};
-use faas_types::{Fault, FunctionRef, InvalidId, InvalidName, KeyId, Reason, Scope, Timestamp};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, WithSecret};
+use faas_types::{Code, Fault, FunctionRef, InvalidId, InvalidName, KeyId, Reason, Scope, Timestamp};
+use faas_web::{
+    Authorized, Created, HandlerError, Json, Named, PathParams, Precondition, QueryParams, StateTag, Tagged, WithSecret,
+};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -54,6 +56,7 @@ pub(crate) async fn whoami(
 pub(crate) async fn create_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    Named(write): Named,
     Json(body): Json<CreateKey>,
 ) -> Result<impl IntoResponse, HandlerError> {
     check_scopes(&caller, &body.scopes)?;
@@ -63,9 +66,18 @@ pub(crate) async fn create_key(
         expires_at: body.expires_at.as_deref().map(time).transpose()?,
         functions: references(&body.functions)?,
     };
-    let minted = state.engine.keys().mint(caller.project, settings).await?;
-    let location = format!("/api/v1/keys/{}", minted.record.id);
-    Ok(WithSecret("key", Created(location, CreatedKey { key: minted.text, view: key_view(minted.record) })))
+    let keys = state.engine.keys();
+    let id = write.map(|write| write.id(0));
+    let (key, record) = match id.and_then(|id| keys.get(caller.project, id).ok()) {
+        // Made before the server died in the middle of this write; its text was told to nobody.
+        Some(record) => (None, record),
+        None => {
+            let minted = keys.mint(caller.project, settings, id).await?;
+            (Some(minted.text), minted.record)
+        }
+    };
+    let location = format!("/api/v1/keys/{}", record.id);
+    Ok(WithSecret("key", Created(location, CreatedKey { key, view: key_view(record) })))
 }
 
 /// Shows a key.
@@ -77,8 +89,13 @@ pub(crate) async fn get_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<KeyView>, HandlerError> {
-    Ok(Json(key_view(state.engine.keys().get(caller.project, key_id(&id)?)?)))
+) -> Result<Tagged<KeyView>, HandlerError> {
+    Ok(tagged(state.engine.keys().get(caller.project, key_id(&id)?)?))
+}
+
+/// A key with the state of what people choose of it: that it was used changes nothing.
+fn tagged(record: KeyRecord) -> Tagged<KeyView> {
+    Tagged(StateTag::of(&record.settings), key_view(record))
 }
 
 /// Changes a key, at once: its name, scopes, end and functions.
@@ -91,9 +108,11 @@ pub(crate) async fn update_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    precondition: Precondition,
     Json(body): Json<UpdateKey>,
-) -> Result<Json<KeyView>, HandlerError> {
+) -> Result<Tagged<KeyView>, HandlerError> {
     let change = |settings: KeySettings| {
+        precondition.check(Some(StateTag::of(&settings)))?;
         // Nobody takes the key of somebody who may do more.
         check_scopes(&caller, &settings.scopes)?;
         check_scopes(&caller, body.scopes.as_deref().unwrap_or_default())?;
@@ -108,7 +127,12 @@ pub(crate) async fn update_key(
         let (name, scopes) = (body.name.unwrap_or(settings.name), body.scopes.unwrap_or(settings.scopes));
         Ok(KeySettings { name, scopes, expires_at, functions })
     };
-    Ok(Json(key_view(state.engine.keys().change(caller.project, key_id(&id)?, change).await?)))
+    let changed = state.engine.keys().change(caller.project, key_id(&id)?, change).await;
+    let changed = changed.map_err(|fault| match fault.code {
+        Code::Conflict if precondition.is_given() => Fault::new(Reason::PreconditionFailed, fault.message),
+        _ => fault,
+    })?;
+    Ok(tagged(changed))
 }
 
 /// Revokes a key; what it may do ends at once.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use faas_proto::rest::{DeployRequest, DeploymentView, Problem, SetVars, VarList};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, Precondition, QueryParams, Tagged};
 use http::StatusCode;
 
 use crate::deploy::{Rehearsal, submit};
@@ -50,7 +50,7 @@ pub(crate) async fn list_env(
     function: PathParams<String>,
     stage: QueryParams<OfStage>,
     query: PageQuery,
-) -> Result<Json<VarList>, HandlerError> {
+) -> Result<Tagged<VarList>, HandlerError> {
     list_vars(state, caller, function, stage, query).await
 }
 
@@ -66,9 +66,10 @@ pub(crate) async fn set_env(
     caller: Authorized,
     function: PathParams<String>,
     stage: QueryParams<OfStage>,
+    precondition: Precondition,
     body: Json<SetVars>,
-) -> Result<Json<VarList>, HandlerError> {
-    set_vars(state, caller, function, stage, body).await
+) -> Result<Tagged<VarList>, HandlerError> {
+    set_vars(state, caller, function, stage, precondition, body).await
 }
 
 /// Removes a var of a function: an alias of `DELETE /api/v1/functions/{function}/vars/{var}`.
@@ -83,6 +84,7 @@ pub(crate) async fn delete_env(
     caller: Authorized,
     place: PathParams<(String, String)>,
     stage: QueryParams<OfStage>,
+    precondition: Precondition,
 ) -> Result<StatusCode, HandlerError> {
-    delete_var(state, caller, place, stage).await
+    delete_var(state, caller, place, stage, precondition).await
 }

@@ -15,16 +15,14 @@ use crate::{
 /// Every route of the OpenAPI document.
 pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<ApiState> {
     use Access::{AnyKey, Key, OfFunctions, Public};
-    use Scope::{
-        Admin, Deploy, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, ProjectAdmin, RunsRead, RunsWrite,
-        SecretsWrite,
-    };
+    use Scope::{Admin, Deploy, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, ProjectAdmin, RunsRead, RunsWrite};
     let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
-    with_aliases(with_layers(RouteTable::new(state.engine.clone(), purpose)))
+    with_vars(with_aliases(with_layers(RouteTable::new(state.engine.clone(), purpose))))
         .add(Key(FunctionsRead), routes!(functions::list_functions))
-        .add(Key(FunctionsWrite), routes!(functions::create_function))
+        .add_repeatable(Key(FunctionsWrite), routes!(functions::create_function))
         .add(Key(FunctionsRead), routes!(functions::get_function))
-        .add(Key(FunctionsWrite), routes!(functions::update_function))
+        .add(Key(FunctionsWrite), routes!(functions::replace_function))
+        .add(Key(FunctionsWrite), routes!(functions::patch_function))
         .add(Key(FunctionsWrite), routes!(functions::delete_function))
         .add(Key(FunctionsRead), routes!(versions::list_versions))
         .add(Key(FunctionsRead), routes!(versions::get_version))
@@ -62,24 +60,10 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(FunctionsWrite), routes!(network::update_network))
         .add(Key(FunctionsWrite), routes!(network::reset_network))
         .add_repeatable(Key(FunctionsWrite), routes!(network::test_network))
-        .add(Key(FunctionsRead), routes!(vars::list_vars))
-        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_vars))
-        .add(Key(FunctionsWrite), routes!(vars::delete_var))
-        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_var))
-        .add(Key(FunctionsRead), routes!(vars::list_stage_vars))
-        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_stage_vars))
-        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_stage_var))
-        .add(Key(FunctionsWrite), routes!(vars::delete_stage_var))
-        .add(Key(FunctionsRead), routes!(secrets::list_secrets))
-        .add(Key(FunctionsRead), routes!(secrets::get_secret))
-        .add(Key(SecretsWrite), routes!(secrets::set_secret))
-        .add(Key(SecretsWrite), routes!(secrets::unset_secret))
-        .add(Key(SecretsWrite), routes!(secrets::restore_secret))
-        .add(Key(Admin), routes!(secrets::rekey))
         .add(Key(RunsRead), routes!(logs::project_logs))
         .add(Key(FunctionsRead), routes!(triggers::list_all_triggers))
         .add(Key(FunctionsRead), routes!(triggers::list_triggers))
-        .add(Key(FunctionsWrite), routes!(triggers::add_trigger))
+        .add_repeatable(Key(FunctionsWrite), routes!(triggers::add_trigger))
         .add(Key(FunctionsRead), routes!(triggers::get_trigger))
         .add(Key(FunctionsWrite), routes!(triggers::update_trigger))
         .add(Key(FunctionsWrite), routes!(triggers::remove_trigger))
@@ -117,7 +101,7 @@ pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<Ap
         .add(Key(ProjectAdmin), routes!(callbacks::rotate_callback_secret))
         .add(AnyKey, routes!(keys::whoami))
         .add(Key(ProjectAdmin), routes!(keys::list_keys))
-        .add(Key(ProjectAdmin), routes!(keys::create_key))
+        .add_repeatable(Key(ProjectAdmin), routes!(keys::create_key))
         .add(Key(ProjectAdmin), routes!(keys::get_key))
         .add(Key(ProjectAdmin), routes!(keys::update_key))
         .add(Key(ProjectAdmin), routes!(keys::revoke_key))
@@ -154,4 +138,24 @@ fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
         .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
         .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
         .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))
+}
+
+fn with_vars(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
+    use Access::Key;
+    use Scope::{Admin, FunctionsRead, FunctionsWrite, SecretsWrite};
+    table
+        .add(Key(FunctionsRead), routes!(vars::list_vars))
+        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_vars))
+        .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_var))
+        .add(Key(FunctionsRead), routes!(vars::list_stage_vars))
+        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_stage_vars))
+        .add_repeatable(Key(FunctionsWrite), routes!(vars::set_stage_var))
+        .add(Key(FunctionsWrite), routes!(vars::delete_stage_var))
+        .add(Key(FunctionsRead), routes!(secrets::list_secrets))
+        .add(Key(FunctionsRead), routes!(secrets::get_secret))
+        .add(Key(SecretsWrite), routes!(secrets::set_secret))
+        .add(Key(SecretsWrite), routes!(secrets::unset_secret))
+        .add(Key(SecretsWrite), routes!(secrets::restore_secret))
+        .add(Key(Admin), routes!(secrets::rekey))
 }

@@ -3,13 +3,16 @@
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use faas_config::{Manifest, ManifestErrors};
-use faas_engine::{FunctionEntry, TriggerEntry, TriggerOrigin};
+use faas_engine::{FunctionEntry, TriggerChange, TriggerEntry, TriggerOrigin};
 use faas_proto::rest::{
-    AddTrigger, NextFireView, NextFires, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView,
-    TriggerWithSecret, UpdateTrigger,
+    AddTrigger, NextFireView, NextFires, PatchTrigger, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView,
+    TriggerWithSecret,
 };
 use faas_types::{AliasName, Fault, FieldRule, Reason, Span, Timestamp, TriggerKind, TriggerSettings, limits};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, WithSecret, read_body};
+use faas_web::{
+    Authorized, Created, HandlerError, Json, Named, PathParams, Precondition, QueryParams, StateTag, Tagged,
+    WithSecret, read_body,
+};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -17,6 +20,9 @@ use utoipa::IntoParams;
 
 use crate::page::{self, Order, Page, PageQuery};
 use crate::state::ApiState;
+
+/// The answer to a trigger that was added.
+type NewTrigger = WithSecret<Created<TriggerWithSecret>>;
 
 /// Which triggers to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -101,15 +107,23 @@ pub(crate) async fn add_trigger(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    Named(write): Named,
     Json(body): Json<AddTrigger>,
-) -> Result<impl IntoResponse, HandlerError> {
+) -> Result<NewTrigger, HandlerError> {
     let function = state.engine.catalog().find(caller.project, &id)?;
+    let id = write.map(|write| write.id(0));
+    if let Some(made) = id.and_then(|id| state.engine.triggers.by_id(id)) {
+        // Made before the server died in the middle of this write; its secret was told to nobody.
+        return created(view(&state, &function, &made)?, None);
+    }
     let settings = settings(&state, &function, body.trigger)?;
     let alias = body.alias.as_deref().map_or(Ok(AliasName::live()), str::parse);
     let alias = alias.map_err(|error| Fault::of_field(format!("alias: {error}")))?;
-    let (entry, secret) = state.engine.triggers.add(&function, alias, settings, body.secret.as_deref()).await?;
-    let trigger = view(&state, &function, &entry)?;
-    let secret = secret.and_then(|secret| secret.text);
+    let (entry, secret) = state.engine.triggers.add(&function, alias, settings, body.secret.as_deref(), id).await?;
+    created(view(&state, &function, &entry)?, secret.and_then(|secret| secret.text))
+}
+
+fn created(trigger: TriggerView, secret: Option<String>) -> Result<NewTrigger, HandlerError> {
     let location = format!("/api/v1/functions/{}/triggers/{}", trigger.function, trigger.name);
     Ok(WithSecret("secret", Created(location, TriggerWithSecret { secret, trigger })))
 }
@@ -124,15 +138,16 @@ pub(crate) async fn get_trigger(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
-) -> Result<Json<TriggerView>, HandlerError> {
+) -> Result<Tagged<TriggerView>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
-    Ok(Json(view(&state, &function, &entry)?))
+    Ok(Tagged(StateTag::at(entry.revision), view(&state, &function, &entry)?))
 }
 
-/// Switches a trigger on or off. Deployments leave that as it is.
+/// Changes a trigger as RFC 7396 has it: what the body leaves out stays, `null` resets. Deployments leave alone whether it is on; the
+/// alias and settings of a trigger of the manifest are changed there.
 #[utoipa::path(patch, path = "/api/v1/functions/{function}/triggers/{trigger}", operation_id = "triggers.update", tag = "triggers",
     params(("function" = String, Path, description = "name or id"), ("trigger" = String, Path, description = "the trigger's name")),
-    request_body = UpdateTrigger, responses(
+    request_body = PatchTrigger, responses(
     (status = 200, body = TriggerView),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -142,11 +157,84 @@ pub(crate) async fn update_trigger(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
-    Json(body): Json<UpdateTrigger>,
-) -> Result<Json<TriggerView>, HandlerError> {
+    precondition: Precondition,
+    Json(body): Json<PatchTrigger>,
+) -> Result<Tagged<TriggerView>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
-    let entry = state.engine.triggers.enable(&entry, body.enabled).await?;
-    Ok(Json(view(&state, &function, &entry)?))
+    precondition.check(Some(StateTag::at(entry.revision)))?;
+    let change = change(&function, &entry, body)?;
+    // Merged settings are those of the state that was read.
+    let is_pinned = precondition.is_given() || change.settings.is_some();
+    let entry = state.engine.triggers.change(&entry, change, is_pinned).await?;
+    Ok(Tagged(StateTag::at(entry.revision), view(&state, &function, &entry)?))
+}
+
+fn change(function: &FunctionEntry, entry: &TriggerEntry, body: PatchTrigger) -> Result<TriggerChange, Fault> {
+    let alias = match body.alias {
+        None => None,
+        Some(None) => Some(AliasName::live()),
+        Some(Some(text)) => Some(alias_of(function, &text)?),
+    };
+    let settings = match body.settings {
+        None => None,
+        Some(patch) => Some(merged(entry, patch)?),
+    };
+    Ok(TriggerChange { enabled: body.enabled.map(|enabled| enabled.unwrap_or(true)), alias, settings })
+}
+
+/// An alias that the function has.
+fn alias_of(function: &FunctionEntry, text: &str) -> Result<AliasName, Fault> {
+    let alias: AliasName = text.parse().map_err(|error| Fault::of_field(format!("alias: {error}")))?;
+    if alias == AliasName::live() || function.record.aliases.contains_key(&alias) {
+        return Ok(alias);
+    }
+    let name = &function.record.name;
+    Err(Fault::new(Reason::AliasNotFound, format!("alias: `{name}` has no alias `{alias}`")))
+}
+
+/// The settings of a trigger with a patch merged in; its name and type stay.
+fn merged(entry: &TriggerEntry, patch: serde_json::Map<String, serde_json::Value>) -> Result<TriggerSettings, Fault> {
+    let broken = |error: serde_json::Error| Fault::internal(format!("settings of a trigger do not encode: {error}"));
+    let mut whole = serde_json::to_value(&entry.record.settings).map_err(broken)?;
+    // A manifest leaves out what it does not narrow.
+    if let Some(fields) = whole.as_object_mut() {
+        fields.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    }
+    // A manifest has both parts of a schedule beside the other keys.
+    if let Some([expression, timezone]) = parts_of_schedule(&whole) {
+        (whole["schedule"], whole["timezone"]) = (expression, timezone);
+    }
+    let before = [&whole["name"], &whole["type"]].map(Clone::clone);
+    merge(&mut whole, serde_json::Value::Object(patch));
+    if before != [&whole["name"], &whole["type"]].map(Clone::clone) {
+        return Err(Fault::of_field("settings: a trigger keeps its name and type; delete it and add another"));
+    }
+    Manifest::trigger_from_json(whole)
+        .map_err(|errors: ManifestErrors| errors.fault(Reason::InvalidTrigger, "/settings"))
+}
+
+fn parts_of_schedule(settings: &serde_json::Value) -> Option<[serde_json::Value; 2]> {
+    let schedule = settings.get("schedule")?.as_object()?;
+    Some([schedule.get("expression")?.clone(), schedule.get("timezone")?.clone()])
+}
+
+/// Merges as RFC 7396 says.
+fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
+    let serde_json::Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = serde_json::Value::Object(serde_json::Map::new());
+    }
+    let Some(fields) = target.as_object_mut() else { return };
+    for (field, value) in patch {
+        if value.is_null() {
+            fields.remove(&field);
+        } else {
+            merge(fields.entry(field).or_insert(serde_json::Value::Null), value);
+        }
+    }
 }
 
 /// Removes a trigger that was added by hand.
@@ -160,9 +248,11 @@ pub(crate) async fn remove_trigger(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
+    precondition: Precondition,
 ) -> Result<StatusCode, HandlerError> {
     let (_, entry) = find(&state, &caller, &id, &name)?;
-    state.engine.triggers.remove(&entry).await?;
+    precondition.check(Some(StateTag::at(entry.revision)))?;
+    state.engine.triggers.remove(&entry, precondition.is_given()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,14 +1,16 @@
 //! `/api/v1/functions/{function}/vars` and `/api/v1/vars`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use faas_engine::{EffectiveVar, FunctionEntry, VarSource};
 use faas_proto::rest::{Problem, SetVar, SetVars, VarList, VarView};
-use faas_types::{Fault, Reason, Stage, secret_refs};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
+use faas_types::{Fault, ProjectId, Reason, Stage, secret_refs};
+use faas_web::{Authorized, HandlerError, Json, PathParams, Precondition, QueryParams, StateTag, Tagged};
 use http::StatusCode;
 
+use crate::functions::for_write;
 use crate::page::{Order, PageQuery};
 use crate::secrets::OfStage;
 use crate::state::ApiState;
@@ -25,10 +27,20 @@ pub(crate) async fn list_vars(
     PathParams(id): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
     query: PageQuery,
-) -> Result<Json<VarList>, HandlerError> {
+) -> Result<Tagged<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let page = query.of("function-vars", entry.record.id, Order::Asc)?;
-    Ok(Json(page.cut(view(&state, &entry, of.stage).await?, |var| var.key.clone())))
+    let vars = view(&state, &entry, of.stage).await?;
+    Ok(Tagged(state_of(&entry, of.stage), page.cut(vars, |var| var.key.clone())))
+}
+
+/// The vars of a function with the state of those that were set for it.
+async fn tagged(state: &ApiState, entry: &FunctionEntry, stage: Stage) -> Result<Tagged<VarList>, Fault> {
+    Ok(Tagged(state_of(entry, stage), VarList::whole(view(state, entry, stage).await?)))
+}
+
+fn state_of(entry: &FunctionEntry, stage: Stage) -> StateTag {
+    StateTag::of(&entry.record.vars_of(stage).filter(|vars| !vars.is_empty()))
 }
 
 /// Sets vars of a function in a stage; others stay. New instances see them and present ones are replaced.
@@ -43,11 +55,13 @@ pub(crate) async fn set_vars(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
+    precondition: Precondition,
     Json(body): Json<SetVars>,
-) -> Result<Json<VarList>, HandlerError> {
+) -> Result<Tagged<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = for_write(Arc::clone(&entry), &precondition, Some(state_of(&entry, of.stage)))?;
     let entry = state.engine.vars.set_for_function(&entry, of.stage, body.vars).await?;
-    Ok(Json(VarList::whole(view(&state, &entry, of.stage).await?)))
+    Ok(tagged(&state, &entry, of.stage).await?)
 }
 
 /// Sets one var of a function in a stage.
@@ -62,9 +76,11 @@ pub(crate) async fn set_var(
     Authorized(caller): Authorized,
     PathParams((id, key)): PathParams<(String, String)>,
     QueryParams(of): QueryParams<OfStage>,
+    precondition: Precondition,
     Json(body): Json<SetVar>,
 ) -> Result<Json<VarView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = for_write(Arc::clone(&entry), &precondition, Some(state_of(&entry, of.stage)))?;
     let vars = BTreeMap::from([(key.clone(), body.value)]);
     let entry = state.engine.vars.set_for_function(&entry, of.stage, vars).await?;
     Ok(Json(row_of(view(&state, &entry, of.stage).await?, &key)?))
@@ -82,8 +98,10 @@ pub(crate) async fn delete_var(
     Authorized(caller): Authorized,
     PathParams((id, key)): PathParams<(String, String)>,
     QueryParams(of): QueryParams<OfStage>,
+    precondition: Precondition,
 ) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = for_write(Arc::clone(&entry), &precondition, Some(state_of(&entry, of.stage)))?;
     state.engine.vars.unset_for_function(&entry, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -95,9 +113,17 @@ pub(crate) async fn list_stage_vars(
     Authorized(caller): Authorized,
     QueryParams(of): QueryParams<OfStage>,
     query: PageQuery,
-) -> Result<Json<VarList>, HandlerError> {
+) -> Result<Tagged<VarList>, HandlerError> {
     let page = query.of("vars", caller.project, Order::Asc)?;
-    Ok(Json(page.cut(rows(state.engine.vars.of_stage(caller.project, of.stage)), |var| var.key.clone())))
+    let own = state.engine.vars.own_of_stage(caller.project, of.stage);
+    let vars = rows(state.engine.vars.of_stage(caller.project, of.stage));
+    Ok(Tagged(StateTag::of(&own), page.cut(vars, |var| var.key.clone())))
+}
+
+/// The vars of a stage with the state of its own.
+fn stage_vars(state: &ApiState, project: ProjectId, stage: Stage) -> Tagged<VarList> {
+    let own = state.engine.vars.own_of_stage(project, stage);
+    Tagged(StateTag::of(&own), VarList::whole(rows(state.engine.vars.of_stage(project, stage))))
 }
 
 /// Sets vars of a stage for every function of the project; others stay. A function's own and its manifest's win.
@@ -109,10 +135,12 @@ pub(crate) async fn set_stage_vars(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(of): QueryParams<OfStage>,
+    precondition: Precondition,
     Json(body): Json<SetVars>,
-) -> Result<Json<VarList>, HandlerError> {
-    state.engine.vars.set_for_stage(caller.project, of.stage, body.vars).await?;
-    Ok(Json(VarList::whole(rows(state.engine.vars.of_stage(caller.project, of.stage)))))
+) -> Result<Tagged<VarList>, HandlerError> {
+    let allows = |own: &BTreeMap<String, String>| precondition.check(Some(StateTag::of(own)));
+    state.engine.vars.set_for_stage(caller.project, of.stage, body.vars, allows).await?;
+    Ok(stage_vars(&state, caller.project, of.stage))
 }
 
 /// Sets one var of a stage for every function of the project.
@@ -126,9 +154,12 @@ pub(crate) async fn set_stage_var(
     Authorized(caller): Authorized,
     PathParams(key): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
+    precondition: Precondition,
     Json(body): Json<SetVar>,
 ) -> Result<Json<VarView>, HandlerError> {
-    state.engine.vars.set_for_stage(caller.project, of.stage, BTreeMap::from([(key.clone(), body.value)])).await?;
+    let allows = |own: &BTreeMap<String, String>| precondition.check(Some(StateTag::of(own)));
+    let vars = BTreeMap::from([(key.clone(), body.value)]);
+    state.engine.vars.set_for_stage(caller.project, of.stage, vars, allows).await?;
     Ok(Json(row_of(rows(state.engine.vars.of_stage(caller.project, of.stage)), &key)?))
 }
 
@@ -144,8 +175,10 @@ pub(crate) async fn delete_stage_var(
     Authorized(caller): Authorized,
     PathParams(key): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
+    precondition: Precondition,
 ) -> Result<StatusCode, HandlerError> {
-    state.engine.vars.unset_for_stage(caller.project, of.stage, &key).await?;
+    let allows = |own: &BTreeMap<String, String>| precondition.check(Some(StateTag::of(own)));
+    state.engine.vars.unset_for_stage(caller.project, of.stage, &key, allows).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

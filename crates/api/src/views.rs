@@ -45,6 +45,8 @@ impl ApiState {
             manifest: Vec::new(),
             instances: self.engine.scheduler().instances_of(record.id),
             paused: record.paused,
+            description: record.description.clone(),
+            labels: record.labels.clone(),
             waiting_runs: self.engine.runs.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),

@@ -35,7 +35,8 @@ pub(crate) async fn of_directory(engine: &Engine, dir: &Path) -> Result<String> 
         }
         return Ok(key);
     }
-    let minted = engine.keys().mint(engine.default_project(), KeySettings::new("admin", vec![Scope::Admin])).await?;
+    let minted =
+        engine.keys().mint(engine.default_project(), KeySettings::new("admin", vec![Scope::Admin]), None).await?;
     write(&path, &minted.text).with_context(|| format!("cannot write {}", path.display()))?;
     tracing::info!(path = %path.display(), "wrote a new admin key");
     Ok(minted.text)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use faas_ports::Key;
+use faas_ports::{Expect, Key};
 use faas_types::{AliasName, FunctionRecord, Lot};
 
 use crate::fingerprint::FingerprintCache;
@@ -18,6 +18,8 @@ pub struct FunctionEntry {
     pub revision: u64,
     /// Fingerprints of the vars of its versions.
     pub(crate) fingerprints: FingerprintCache,
+    /// Whether a change holds for this revision alone.
+    pub(crate) is_pinned: bool,
     /// Calls of each alias that splits them.
     turns: BTreeMap<AliasName, AtomicU64>,
 }
@@ -30,7 +32,13 @@ impl FunctionEntry {
         let split = record.aliases.iter().filter(|(_, alias)| alias.split.is_some());
         // Starts elsewhere with each change, so that changes in quick succession favour no version.
         let turns = split.map(|(name, _)| (name.clone(), AtomicU64::new(revision.wrapping_mul(7919)))).collect();
-        Self { record, revision, fingerprints: FingerprintCache::default(), turns }
+        Self { record, revision, fingerprints: FingerprintCache::default(), is_pinned: false, turns }
+    }
+
+    /// The same record, whose changes are refused with `FN_031` when another writer was first.
+    #[must_use]
+    pub fn pinned(&self) -> Self {
+        Self { is_pinned: true, ..Self::new(self.record.clone(), self.revision) }
     }
 
     /// The lot of the next call of an alias.
@@ -46,6 +54,11 @@ impl FunctionEntry {
     /// The key of the record.
     pub fn key(&self) -> Key {
         function_key(self.record.project, &self.record.name)
+    }
+
+    /// What a commit that removes the record expects of it.
+    pub fn expected(&self) -> Expect {
+        if self.is_pinned { Expect::Revision(self.revision) } else { Expect::Any }
     }
 
     /// Whether the record changes with time: a canary is under way, or an alias expires.

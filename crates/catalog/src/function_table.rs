@@ -291,6 +291,8 @@ mod tests {
             vars: BTreeMap::new(),
             stage_vars: BTreeMap::new(),
             paused: false,
+            description: None,
+            labels: BTreeMap::new(),
             egress: None,
             created_at: at,
             updated_at: at,

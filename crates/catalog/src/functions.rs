@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Clock, Expect, IdSource, PortError, Registry, Write};
-use faas_types::{Aliases, Fault, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
+use faas_types::{Aliases, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
 
 use crate::catalog::{Catalog, deleted_meanwhile};
 use crate::function_entry::FunctionEntry;
@@ -45,7 +45,7 @@ impl Functions {
         Self { deps }
     }
 
-    /// Creates a function without a version.
+    /// Creates a function without a version, with this id where one is given.
     ///
     /// # Errors
     /// `FN_014` when the name is taken, `FN_006` for bad vars, `FN_007` past the limit of functions.
@@ -54,9 +54,11 @@ impl Functions {
         project: ProjectId,
         name: FunctionName,
         vars: BTreeMap<String, String>,
+        id: Option<FunctionId>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         self.deps.vars.check(project, Stage::Prod, &vars)?;
-        let record = self.new_record(project, name, vars)?;
+        let mut record = self.new_record(project, name, vars)?;
+        record.id = id.unwrap_or(record.id);
         let key = function_key(project, &record.name);
         let value = encode(&record)?;
         let write = Write::Put { key, value, expect: Expect::Absent };
@@ -100,6 +102,8 @@ impl Functions {
             vars,
             stage_vars: BTreeMap::new(),
             paused: false,
+            description: None,
+            labels: BTreeMap::new(),
             egress: None,
             created_at: now,
             updated_at: now,
@@ -133,6 +137,10 @@ impl Functions {
         let key = entry.key();
         let stored = self.deps.registry.get(&key).await?;
         let stored = stored.ok_or_else(|| deleted_meanwhile(&entry.record.name))?;
+        if entry.is_pinned && stored.revision != entry.revision {
+            let message = format!("`{}` was changed by others meanwhile", entry.record.name);
+            return Err(Fault::new(Reason::PreconditionFailed, message));
+        }
         Ok(StoredFunction { record: decode(&key, &stored.value)?, revision: stored.revision })
     }
 
@@ -158,6 +166,22 @@ impl Functions {
         let entry = self.deps.catalog.learn(record, revision);
         self.deps.refresher.function_changed(&entry).await;
         entry
+    }
+
+    /// Changes what people say of a function, and whether its accepted runs are held back.
+    ///
+    /// # Errors
+    /// `FN_006` for a description or labels out of their bounds; when the function is gone or is being changed by others.
+    pub async fn describe(
+        &self,
+        entry: &FunctionEntry,
+        change: impl Fn(&mut FunctionRecord),
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        self.update(entry, |record| {
+            change(record);
+            record.check_words()
+        })
+        .await
     }
 
     /// Holds back the accepted runs of a function, or lets them go. Runs under way go on, and calls whose callers wait

@@ -93,18 +93,18 @@ impl Keys {
         }
     }
 
-    /// Makes and stores a key.
+    /// Makes and stores a key, with this id where one is given.
     ///
     /// # Errors
     /// `FN_006` for settings that cannot be; when it cannot be stored.
-    pub async fn mint(&self, project: ProjectId, settings: KeySettings) -> Result<MintedKey, Fault> {
+    pub async fn mint(&self, project: ProjectId, settings: KeySettings, id: Option<KeyId>) -> Result<MintedKey, Fault> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
         let text = format!("{}{secret}{}", Keys::PREFIX, checksum(&secret));
         let now = self.clock.now();
         let record = KeyRecord {
-            id: self.ids.mint(now),
+            id: id.unwrap_or_else(|| self.ids.mint(now)),
             prefix: text[..SHOWN_CHARS].to_owned(),
             settings: settings.checked(now)?,
             created_at: now,

@@ -7,7 +7,7 @@ use faas_ports::{Clock, NetworkTarget, NetworkTrial, NetworkUsage, Networks};
 use faas_telemetry::Stats;
 use faas_types::{
     Author, Code, ConnectionLog, EgressPolicy, EgressTarget, Fault, FunctionRecord, NetworkMode, NetworkName,
-    PolicyOverride, ProjectId, VersionRecord, limits,
+    PolicyOverride, ProjectId, Reason, VersionRecord, limits,
 };
 
 use crate::catalog::Catalog;
@@ -130,14 +130,17 @@ impl NetworkPolicies {
     /// Gives a function back what the manifests of its versions say.
     ///
     /// # Errors
-    /// `FN_014` when others change it.
+    /// `FN_013` when none was set; `FN_014` when others change it.
     pub async fn reset(&self, entry: &FunctionEntry, by: &Author) -> Result<Arc<FunctionEntry>, Fault> {
         let changed = self
             .deps
             .functions
-            .update(entry, |record| {
-                record.egress = None;
-                Ok(())
+            .update(entry, |record| match record.egress.take() {
+                Some(_) => Ok(()),
+                None => {
+                    let message = format!("no network policy was set for `{}`: its manifest's holds", record.name);
+                    Err(Fault::new(Reason::NotFound, message))
+                }
             })
             .await?;
         tracing::info!(function = %changed.record.name, by = %by.name, "network policy reset");

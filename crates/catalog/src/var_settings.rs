@@ -63,18 +63,27 @@ impl VarSettings {
         own.map(|(_, alias)| alias.version).or_else(|| entry.live_version())
     }
 
-    /// Sets vars of a stage for all functions of a project; others stay.
+    /// The vars that a stage itself gives all functions.
+    #[must_use]
+    pub fn own_of_stage(&self, project: ProjectId, stage: Stage) -> BTreeMap<String, String> {
+        self.deps.vars.of(project).vars(stage).cloned().unwrap_or_default()
+    }
+
+    /// Sets vars of a stage for all functions of a project; others stay. `allows` sees those that the stage has before, in the same
+    /// commit.
     ///
     /// # Errors
-    /// `FN_006` naming the var that is wrong or refers to a secret that the stage lacks.
+    /// What `allows` refuses; `FN_006` naming the var that is wrong or refers to a secret that the stage lacks.
     pub async fn set_for_stage(
         &self,
         project: ProjectId,
         stage: Stage,
         vars: BTreeMap<String, String>,
+        allows: impl Fn(&BTreeMap<String, String>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.deps.vars.check(project, stage, &vars)?;
         self.change_stage(project, stage, |all| {
+            allows(all)?;
             all.extend(vars.clone());
             check_vars(all)
         })
@@ -84,14 +93,23 @@ impl VarSettings {
     /// Removes a var of a stage.
     ///
     /// # Errors
-    /// `FN_013` when the stage itself has none of that name.
-    pub async fn unset_for_stage(&self, project: ProjectId, stage: Stage, key: &str) -> Result<(), Fault> {
-        self.change_stage(project, stage, |all| match all.remove(key) {
-            Some(_) => Ok(()),
-            None => {
-                let shown: String = key.chars().take(80).collect();
-                Err(Fault::new(Reason::VarNotFound, format!("stage {stage} itself has no var `{shown}`"))
-                    .with_hint("a var that is inherited is removed where it was set"))
+    /// What `allows` refuses; `FN_013` when the stage itself has none of that name.
+    pub async fn unset_for_stage(
+        &self,
+        project: ProjectId,
+        stage: Stage,
+        key: &str,
+        allows: impl Fn(&BTreeMap<String, String>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.change_stage(project, stage, |all| {
+            allows(all)?;
+            match all.remove(key) {
+                Some(_) => Ok(()),
+                None => {
+                    let shown: String = key.chars().take(80).collect();
+                    Err(Fault::new(Reason::VarNotFound, format!("stage {stage} itself has no var `{shown}`"))
+                        .with_hint("a var that is inherited is removed where it was set"))
+                }
             }
         })
         .await

@@ -67,6 +67,8 @@ fn function(name: &FunctionName, id: u128) -> FunctionRecord {
         vars: BTreeMap::new(),
         stage_vars: BTreeMap::new(),
         paused: false,
+        description: None,
+        labels: BTreeMap::new(),
         egress: None,
         created_at: SystemClock.now(),
         updated_at: SystemClock.now(),
@@ -78,7 +80,7 @@ async fn a_key_revoked_elsewhere_during_an_outage_is_refused_after_it() {
     let registry = UnreliableRegistry::new();
     let open = || Keys::start(Arc::clone(&registry) as Arc<dyn Registry>, Arc::new(SystemClock), Arc::new(SystemClock));
     let (here, elsewhere) = (open().await.expect("starts"), open().await.expect("starts"));
-    let key = elsewhere.mint(project(), KeySettings::new("ci", vec![Scope::Admin])).await.expect("mints");
+    let key = elsewhere.mint(project(), KeySettings::new("ci", vec![Scope::Admin]), None).await.expect("mints");
     until("the key is known", || here.authenticate(&key.text).is_ok()).await;
 
     begin_outage(&registry, || here.status()).await;
@@ -87,7 +89,7 @@ async fn a_key_revoked_elsewhere_during_an_outage_is_refused_after_it() {
     let refusal = here.authenticate(&key.text).expect_err("it was revoked");
     assert!(refusal.message.contains("revoked"), "{refusal}");
 
-    let second = elsewhere.mint(project(), KeySettings::new("ci", vec![Scope::Admin])).await.expect("mints");
+    let second = elsewhere.mint(project(), KeySettings::new("ci", vec![Scope::Admin]), None).await.expect("mints");
     until("it follows again", || here.authenticate(&second.text).is_ok()).await;
 }
 

@@ -1,8 +1,8 @@
 //! Functions and their versions.
 
 use faas_proto::rest::{
-    CreateFunction, DeploymentView, FunctionList, FunctionMetrics, FunctionView, PurgedCache, RollbackRequest,
-    UpdateFunction, VersionList,
+    CreateFunction, DeploymentView, FunctionList, FunctionMetrics, FunctionView, PatchFunction, PurgedCache,
+    RollbackRequest, VersionList,
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -58,12 +58,12 @@ impl Client {
         self.get(&path(name, "")?, &()).await
     }
 
-    /// Changes a function outside a deployment.
+    /// Changes a function outside a deployment; what the body leaves out stays.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn update_function(&self, name: &str, body: &UpdateFunction) -> Result<FunctionView, ClientError> {
-        self.send(Method::PUT, &path(name, "")?, body).await
+    pub async fn patch_function(&self, name: &str, body: &PatchFunction) -> Result<FunctionView, ClientError> {
+        self.send(Method::PATCH, &path(name, "")?, body).await
     }
 
     /// Deletes a function with its versions.

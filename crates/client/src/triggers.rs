@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use faas_proto::rest::{
-    AddTrigger, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
-    UpdateTrigger,
+    AddTrigger, NextFires, PatchTrigger, PublishedEvents, RotateSecret, TestedTrigger, TriggerList, TriggerView,
+    TriggerWithSecret,
 };
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -60,7 +60,12 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn enable_trigger(&self, function: &str, name: &str, enabled: bool) -> Result<TriggerView, ClientError> {
-        self.send(Method::PATCH, &trigger(function, name, "")?, &UpdateTrigger { enabled }).await
+        self.send(
+            Method::PATCH,
+            &trigger(function, name, "")?,
+            &PatchTrigger { enabled: Some(Some(enabled)), ..PatchTrigger::default() },
+        )
+        .await
     }
 
     /// Gives a webhook another secret.

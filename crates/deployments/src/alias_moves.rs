@@ -1,52 +1,16 @@
 //! Moves of aliases: record, deployment event and triggers in one commit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_catalog::{FunctionEntry, RETRIES, changed_by_others, no_version, version_key};
-use faas_types::{AliasName, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Stage, VersionRecord};
+use faas_types::{AliasName, Deployment, Fault, FunctionRecord};
 
-use crate::aliases::Moved;
 use crate::deployments::Deployments;
 use crate::records::new_writes;
 
 // === impl Deployments ===
 
 impl Deployments {
-    /// Replaces the vars that were set through the API and moves `live`, where they are given.
-    ///
-    /// # Errors
-    /// `FN_013` when there is no such version, `FN_006` for bad vars.
-    pub async fn change_function(
-        &self,
-        entry: &FunctionEntry,
-        vars: Option<BTreeMap<String, String>>,
-        version: Option<u32>,
-        by: Mover,
-    ) -> Result<Arc<FunctionEntry>, Fault> {
-        if let Some(vars) = &vars {
-            self.deps.vars.check(entry.record.project, Stage::Prod, vars)?;
-        }
-        let version = match version {
-            Some(number) => Some(self.deps.catalog.version(entry, number).await?),
-            None => None,
-        };
-        self.update(entry, |record| {
-            if let Some(vars) = &vars {
-                record.vars.clone_from(vars);
-            }
-            Ok(version.as_ref().map(|version| self.move_live(record, version, by.clone())))
-        })
-        .await
-    }
-
-    /// Moves `live`, and returns the event to store with the record.
-    fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord, by: Mover) -> Deployment {
-        let now = record.moment(self.deps.clock.now());
-        let from = record.point(AliasName::live(), version, now);
-        self.event(record, &AliasName::live(), Moved { kind: DeploymentKind::Set, by, from, note: None, at: now })
-    }
-
     /// Applies `change` to the newest record and commits it with the deployment event that `change` returns. Tries again when
     /// another writer was first.
     pub(crate) async fn update(

@@ -2,7 +2,7 @@
 
 use faas_catalog::{FunctionEntry, Tombstone, decode, encode, tombstone_key};
 use faas_ports::{Collection, Expect, PortError, Write};
-use faas_types::{Fault, FunctionRecord};
+use faas_types::{Fault, FunctionRecord, Reason};
 
 use crate::deployments::Deployments;
 
@@ -19,7 +19,7 @@ impl Deployments {
     pub async fn delete_function(&self, entry: &FunctionEntry) -> Result<(), Fault> {
         let FunctionRecord { id, project, name, .. } = &entry.record;
         // The function is deleted first: what a crash leaves behind is unreachable, never half a function.
-        let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
+        let delete = Write::Delete { key: entry.key(), expect: entry.expected() };
         let tombstone = encode(&Tombstone { id: *id, deleted_at: self.deps.clock.now() })?;
         let grave = tombstone_key(*project, name);
         let bury = Write::Put { key: grave.clone(), value: tombstone, expect: Expect::Any };
@@ -28,6 +28,10 @@ impl Deployments {
             Err(PortError::StorageFull) => {
                 let forget_earlier = Write::Delete { key: grave, expect: Expect::Any };
                 self.deps.registry.commit(vec![delete, forget_earlier]).await?
+            }
+            Err(PortError::Conflict { .. }) => {
+                let message = format!("`{name}` was changed by others meanwhile");
+                return Err(Fault::new(Reason::PreconditionFailed, message));
             }
             committed => committed?,
         };

@@ -89,9 +89,14 @@ impl UploadRules {
     /// Removes the rules of a project; the operator's rules stay.
     ///
     /// # Errors
-    /// When the registry cannot be written.
+    /// `FN_013` when the project has none; `FN_014` when others change them meanwhile.
     pub async fn reset(&self, project: ProjectId) -> Result<(), Fault> {
-        self.registry.commit(vec![Write::Delete { key: key(project), expect: Expect::Any }]).await?;
+        let key = key(project);
+        let Some(entry) = self.registry.get(&key).await? else {
+            return Err(Fault::new(Reason::NotFound, "the project has no rules of its own; the server's hold"));
+        };
+        let delete = Write::Delete { key, expect: Expect::Revision(entry.revision) };
+        self.registry.commit(vec![delete]).await?;
         self.compiled.lock().remove(&project);
         Ok(())
     }

@@ -27,7 +27,8 @@ pub use faas_runs::{
 
 pub use faas_triggers::{
     DeliveryOutcome, DeliveryReply, Fired, NewSecret, OutgoingMessage, PublishedEvent, SubscriberState, TopicSummary,
-    TriggerEntry, TriggerOrigin, TriggerRecord, TriggerState, Triggers, WebhookCredentials, WebhookDelivery,
+    TriggerChange, TriggerEntry, TriggerOrigin, TriggerRecord, TriggerState, Triggers, WebhookCredentials,
+    WebhookDelivery,
 };
 
 pub use faas_deployments::{

@@ -12,6 +12,7 @@ mod key;
 mod layer;
 mod list_page;
 mod log;
+mod merge_patch;
 mod named_layer;
 mod network;
 mod preflight;
@@ -43,8 +44,8 @@ pub use deploy::{
     VersionFiles,
 };
 pub use function::{
-    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
-    SettingsView, UpdateFunction, VersionList, VersionView,
+    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PatchFunction, PurgedCache,
+    ReplaceFunction, SettingView, SettingsView, VersionList, VersionView,
 };
 pub use invocation::{InvocationHeader, InvocationRequest, InvocationView, InvocationWait};
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, UpdateKey};
@@ -65,7 +66,7 @@ pub use server::{FeatureView, HealthView, RuntimeView, SystemView};
 pub use stream::StreamEvent;
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{
-    AcceptedDelivery, AddTrigger, EventRun, NextFireView, NextFires, PublishedEvents, RotateSecret, TestedTrigger,
-    TriggerList, TriggerView, TriggerWithSecret, UpdateTrigger,
+    AcceptedDelivery, AddTrigger, EventRun, NextFireView, NextFires, PatchTrigger, PublishedEvents, RotateSecret,
+    TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
 };
 pub use var::{SetVar, SetVars, VarList, VarView};

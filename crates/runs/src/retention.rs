@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use faas_catalog::{Tombstone, encode};
+use faas_catalog::{RETRIES, Tombstone, encode};
 use faas_ports::{Collection, Entry, Expect, Expiry, Key, PortError, Write};
-use faas_types::{Fault, ProjectId, Retention, Span, Timestamp, limits};
+use faas_types::{Fault, ProjectId, Reason, Retention, Span, Timestamp, limits};
 
 use crate::retention_metrics::RetentionMetrics;
 use crate::runs::Runs;
@@ -71,20 +71,52 @@ impl Runs {
         }
     }
 
-    /// Sets how long a project's history is kept; `None` goes back to what the server is configured with.
+    /// What the server is configured with.
+    #[must_use]
+    pub fn retention_default(&self) -> Retention {
+        self.retention_default
+    }
+
+    /// Sets how long a project's history is kept. `change` gets what holds now, and whether that is a setting of its own; it may be
+    /// asked again when another writer was first.
     ///
     /// # Errors
-    /// `FN_006` naming the field that is out of its bounds.
-    pub async fn set_retention(&self, project: ProjectId, wanted: Option<Retention>) -> Result<(), Fault> {
-        let write = match wanted {
-            Some(retention) => {
-                let wrong = |(field, message)| Fault::of_field(format!("{field}: {message}"));
-                retention.check().map_err(wrong)?;
-                Write::Put { key: key(project), value: encode(&retention)?, expect: Expect::Any }
+    /// What `change` refuses; `FN_006` naming the field that is out of its bounds; `FN_014` when others change it all the time.
+    pub async fn change_retention(
+        &self,
+        project: ProjectId,
+        change: impl Fn(Retention, bool) -> Result<Retention, Fault>,
+    ) -> Result<Retention, Fault> {
+        let key = key(project);
+        for _ in 0..RETRIES {
+            let (now, expect) = match self.registry.get(&key).await? {
+                Some(entry) => (Some(faas_catalog::decode(&key, &entry.value)?), Expect::Revision(entry.revision)),
+                None => (None, Expect::Absent),
+            };
+            let wanted = change(now.unwrap_or(self.retention_default), now.is_some())?;
+            let wrong = |(field, message)| Fault::of_field(format!("{field}: {message}"));
+            wanted.check().map_err(wrong)?;
+            match self.registry.commit(vec![Write::Put { key: key.clone(), value: encode(&wanted)?, expect }]).await {
+                Ok(_) => {
+                    self.retention_metrics.wake.notify_one();
+                    return Ok(wanted);
+                }
+                Err(PortError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-            None => Write::Delete { key: key(project), expect: Expect::Any },
-        };
-        self.registry.commit(vec![write]).await?;
+        }
+        Err(Fault::new(Reason::ChangedMeanwhile, "the retention is being changed by others").with_retry_after(1))
+    }
+
+    /// Goes back to what the server is configured with.
+    ///
+    /// # Errors
+    /// `FN_013` when the project has no setting of its own.
+    pub async fn reset_retention(&self, project: ProjectId) -> Result<(), Fault> {
+        let key = key(project);
+        let Some(entry) = self.registry.get(&key).await? else { return Err(no_own_retention()) };
+        let delete = Write::Delete { key, expect: Expect::Revision(entry.revision) };
+        self.registry.commit(vec![delete]).await?;
         self.retention_metrics.wake.notify_one();
         Ok(())
     }
@@ -168,6 +200,10 @@ impl Runs {
         let entries = self.registry.list(server, Collection::Projects, "", None, PROJECTS_MAX).await?;
         entries.iter().map(|entry| Ok(faas_catalog::decode(&entry.key, &entry.value)?)).collect()
     }
+}
+
+fn no_own_retention() -> Fault {
+    Fault::new(Reason::NotFound, "the project has no retention of its own; the server's holds")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use faas_catalog::{FunctionEntry, RETRIES, encode};
 use faas_ports::{Expect, PortError, Write};
 use faas_runs::route::no_alias;
 use faas_signing::WebhookSecret;
-use faas_types::{AliasName, Code, Fault, Reason, TriggerSettings, WebhookScheme, limits};
+use faas_types::{AliasName, Code, Fault, Reason, TriggerId, TriggerSettings, WebhookScheme, limits};
 
 use super::reconcile::TRIGGERS_MAX;
 use super::record::{TriggerOrigin, TriggerRecord, state_key};
@@ -18,6 +18,17 @@ use super::table::TriggerEntry;
 pub struct NewSecret {
     /// The generated secret; `None` if the caller chose it.
     pub text: Option<String>,
+}
+
+/// What to change of a trigger; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct TriggerChange {
+    /// Whether it fires.
+    pub enabled: Option<bool>,
+    /// The alias that it calls, one that its function has.
+    pub alias: Option<AliasName>,
+    /// Its settings, of the same type and name.
+    pub settings: Option<TriggerSettings>,
 }
 
 // === impl Triggers ===
@@ -41,7 +52,14 @@ impl Triggers {
         u32::try_from(live).unwrap_or(u32::MAX)
     }
 
-    /// Adds a trigger that calls `alias` and that deployments leave alone. A webhook gets `secret`, or a generated one.
+    /// A trigger of this id.
+    #[must_use]
+    pub fn by_id(&self, id: TriggerId) -> Option<Arc<TriggerEntry>> {
+        self.table.by_id(id)
+    }
+
+    /// Adds a trigger that calls `alias` and that deployments leave alone. A webhook gets `secret`, or a generated one;
+    /// the trigger gets this id where one is given.
     ///
     /// # Errors
     /// `FN_013` for an unknown alias, `FN_014` when the name is taken, `FN_007` past the limit, `FN_006` for a secret that
@@ -52,6 +70,7 @@ impl Triggers {
         alias: AliasName,
         settings: TriggerSettings,
         secret: Option<&str>,
+        id: Option<TriggerId>,
     ) -> Result<(Arc<TriggerEntry>, Option<NewSecret>), Fault> {
         let Some(name) = settings.name().cloned() else {
             return Err(Fault::new(Code::InvalidConfiguration, "http triggers are of the manifest")
@@ -66,7 +85,7 @@ impl Triggers {
                 .with_hint("remove triggers that are not used"));
         }
         let now = self.clock.now();
-        let mut record = self.new_trigger(owner.project, owner.id, TriggerOrigin::Api, settings, now)?;
+        let mut record = self.new_trigger(owner.project, owner.id, TriggerOrigin::Api, settings, now, id)?;
         record.alias = alias;
         let secret = self.give_secret(&mut record, secret, Duration::ZERO)?;
         let put = Write::Put { key: record.key(), value: encode(&record)?, expect: Expect::Absent };
@@ -83,8 +102,9 @@ impl Triggers {
     /// Removes a trigger that was added through the API.
     ///
     /// # Errors
-    /// `FN_014` for a trigger of the manifest, which the next deployment would bring back.
-    pub async fn remove(&self, entry: &TriggerEntry) -> Result<(), Fault> {
+    /// `FN_014` for a trigger of the manifest, which the next deployment would bring back; `FN_031` for one that is pinned and was
+    /// changed since; `FN_013` where another request removed it.
+    pub async fn remove(&self, entry: &TriggerEntry, is_pinned: bool) -> Result<(), Fault> {
         let record = &entry.record;
         if record.origin == TriggerOrigin::Manifest {
             return Err(Fault::new(
@@ -95,30 +115,64 @@ impl Triggers {
                 "remove it from the manifest and deploy, or switch it off with `faas triggers disable`",
             ));
         }
+        let found = self.registry.get(&record.key()).await?;
+        let found = found.ok_or_else(|| Fault::new(Reason::TriggerNotFound, "the trigger was removed meanwhile"))?;
+        let revision = if is_pinned { entry.revision } else { found.revision };
         let writes = vec![
-            Write::Delete { key: record.key(), expect: Expect::Any },
+            Write::Delete { key: record.key(), expect: Expect::Revision(revision) },
             Write::Delete { key: state_key(record.project, record.id), expect: Expect::Any },
         ];
-        let revision = self.registry.commit(writes).await?;
+        let revision = self.registry.commit(writes).await.map_err(|error| match error {
+            PortError::Conflict { .. } => {
+                let reason = if is_pinned { Reason::PreconditionFailed } else { Reason::ChangedMeanwhile };
+                Fault::new(reason, format!("the trigger `{}` was changed by others meanwhile", record.name()))
+            }
+            error => error.into(),
+        })?;
         self.table.forget(&record.key(), revision);
         self.states.forget(record.id);
         Ok(())
     }
 
-    /// Switches a trigger on or off. Ticks that pass while it is off do not fire.
+    /// Changes a trigger. Ticks that pass while it is off do not fire. `is_pinned` refuses what another writer changed since
+    /// `entry` was read.
     ///
     /// # Errors
-    /// `FN_013` when it was removed meanwhile, `FN_014` after too many conflicts with other writers.
-    pub async fn enable(&self, entry: &TriggerEntry, enabled: bool) -> Result<Arc<TriggerEntry>, Fault> {
+    /// `FN_013` when it was removed meanwhile, `FN_014` for what the manifest decides and after too many
+    /// conflicts with other writers, `FN_031` where it is pinned.
+    pub async fn change(
+        &self,
+        entry: &TriggerEntry,
+        change: TriggerChange,
+        is_pinned: bool,
+    ) -> Result<Arc<TriggerEntry>, Fault> {
+        let TriggerChange { enabled, alias, settings } = change;
+        if (alias.is_some() || settings.is_some()) && entry.record.origin == TriggerOrigin::Manifest {
+            let message =
+                format!("`{}` is a trigger of the manifest: here it is switched on or off", entry.record.name());
+            return Err(Fault::new(Reason::ManagedByManifest, message));
+        }
         let now = self.clock.now();
-        let change = |record: &mut TriggerRecord| {
-            if enabled && !record.enabled {
+        let apply = |record: &mut TriggerRecord| {
+            if let Some(enabled) = enabled {
+                if enabled && !record.enabled {
+                    record.active_since = now;
+                }
+                record.enabled = enabled;
+            }
+            if let Some(alias) = &alias {
+                record.alias = alias.clone();
+            }
+            if let Some(settings) = &settings
+                && record.settings != *settings
+            {
+                record.settings = settings.clone();
                 record.active_since = now;
             }
-            record.enabled = enabled;
             Ok(())
         };
-        Ok(self.update(entry, change).await?.0)
+        let expected = is_pinned.then_some(entry.revision);
+        Ok(self.update_at(entry, expected, apply).await?.0)
     }
 
     /// Gives a webhook a new secret, `secret` or a generated one. The previous secret stays valid for `keep`.
@@ -183,11 +237,25 @@ impl Triggers {
         entry: &TriggerEntry,
         change: impl Fn(&mut TriggerRecord) -> Result<T, Fault>,
     ) -> Result<(Arc<TriggerEntry>, T), Fault> {
+        self.update_at(entry, None, change).await
+    }
+
+    /// The same, for the record at a revision alone where one is expected.
+    async fn update_at<T>(
+        &self,
+        entry: &TriggerEntry,
+        expected: Option<u64>,
+        change: impl Fn(&mut TriggerRecord) -> Result<T, Fault>,
+    ) -> Result<(Arc<TriggerEntry>, T), Fault> {
         let key = entry.record.key();
         for _ in 0..RETRIES {
             let stored = self.registry.get(&key).await?;
             let stored =
                 stored.ok_or_else(|| Fault::new(Reason::TriggerNotFound, "the trigger was removed meanwhile"))?;
+            if expected.is_some_and(|revision| revision != stored.revision) {
+                let message = format!("the trigger `{}` was changed by others meanwhile", entry.record.name());
+                return Err(Fault::new(Reason::PreconditionFailed, message));
+            }
             let mut record: TriggerRecord = faas_catalog::decode(&key, &stored.value)?;
             let outcome = change(&mut record)?;
             record.updated_at = self.clock.now();

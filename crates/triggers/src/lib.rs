@@ -31,7 +31,7 @@ mod webhook_credentials;
 mod webhook_reply;
 mod webhooks;
 
-pub use changes::NewSecret;
+pub use changes::{NewSecret, TriggerChange};
 pub use event::PublishedEvent;
 pub use events::Fired;
 pub use message::OutgoingMessage;

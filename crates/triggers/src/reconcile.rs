@@ -45,7 +45,7 @@ impl Triggers {
         let mut stored = self.stored(project, function).await?;
         let now = self.clock.now();
         let new = |settings: &TriggerSettings| {
-            self.new_trigger(project, function, TriggerOrigin::Manifest, settings.clone(), now)
+            self.new_trigger(project, function, TriggerOrigin::Manifest, settings.clone(), now, None)
         };
         let mut reconciled = Reconciled::default();
         for settings in wanted {
@@ -105,8 +105,9 @@ impl Triggers {
         origin: TriggerOrigin,
         settings: TriggerSettings,
         now: Timestamp,
+        id: Option<TriggerId>,
     ) -> Result<TriggerRecord, Fault> {
-        let id: TriggerId = self.ids.mint(now);
+        let id = id.unwrap_or_else(|| self.ids.mint(now));
         let credentials = match settings {
             TriggerSettings::Webhook(_) => Some(CredentialsPlace { vault: &*self.vault, project, trigger: id }.make()?),
             _ => None,

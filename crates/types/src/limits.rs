@@ -174,6 +174,12 @@ pub const LOST_MAX: u32 = 10;
 pub const INPUT_INLINE_MAX: usize = 64 << 10;
 /// Bytes of an idempotency key or an ordering key.
 pub const CALLER_KEY_MAX: usize = 255;
+/// Characters of what a function's owners say it is for.
+pub const DESCRIPTION_MAX: usize = 1_024;
+/// Labels of a function.
+pub const LABELS_MAX: usize = 64;
+/// Characters of a label's name, and of its value.
+pub const LABEL_MAX: usize = 128;
 /// How long an idempotency key holds.
 pub const CLAIM_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of an answer that is kept for repeated requests with its idempotency key.

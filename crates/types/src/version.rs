@@ -6,8 +6,8 @@ use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alias, AliasName, Author, ByteSize, Canary, Declaration, Digest, FunctionId, FunctionName, FunctionSettings,
-    LogLevel, LogStream, PolicyOverride, ProjectId, RuntimeName, Stage, Timestamp, VersionId,
+    Alias, AliasName, Author, ByteSize, Canary, Declaration, Digest, Fault, FunctionId, FunctionName, FunctionSettings,
+    LogLevel, LogStream, PolicyOverride, ProjectId, RuntimeName, Stage, Timestamp, VersionId, limits,
 };
 
 /// An immutable version.
@@ -97,6 +97,12 @@ pub struct FunctionRecord {
     /// Whether the queue holds its accepted runs back.
     #[serde(default)]
     pub paused: bool,
+    /// What it is for, in the words of its owners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What its owners sort it by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// What it may connect to, where that was set by hand: for every version, in place of their manifests' words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Box<PolicyOverride>>,
@@ -109,6 +115,30 @@ pub struct FunctionRecord {
 // === impl FunctionRecord ===
 
 impl FunctionRecord {
+    /// Refuses a description or labels that are too long or too many.
+    ///
+    /// # Errors
+    /// `FN_006` naming the field.
+    pub fn check_words(&self) -> Result<(), Fault> {
+        let refuse = |message: String| Err(Fault::of_field(message));
+        let (description, label) = (limits::DESCRIPTION_MAX, limits::LABEL_MAX);
+        if self.description.as_ref().is_some_and(|text| text.chars().count() > description) {
+            return refuse(format!("description: at most {description} characters"));
+        }
+        if self.labels.len() > limits::LABELS_MAX {
+            return refuse(format!("labels: at most {}", limits::LABELS_MAX));
+        }
+        for (key, value) in &self.labels {
+            if key.is_empty() || key.chars().any(char::is_control) || key.chars().count() > label {
+                return refuse(format!("labels: a name has 1 to {label} characters"));
+            }
+            if value.chars().count() > label {
+                return refuse(format!("labels.{key}: at most {label} characters"));
+            }
+        }
+        Ok(())
+    }
+
     /// When the next event of this function happens: later than the one before, so that events keep their order even
     /// within one millisecond and over a clock that was set back.
     #[must_use]

@@ -11,6 +11,7 @@ mod inbound;
 mod json;
 mod json_objects;
 mod key_functions;
+mod preconditions;
 mod problem;
 mod request_id;
 mod route_table;
@@ -25,6 +26,7 @@ pub use idempotency::{IDEMPOTENCY_KEY, Named, WithSecret, idempotency_key, repla
 pub use inbound::Inbound;
 pub use json::{Created, Json, PathParams, QueryParams};
 pub use key_functions::check_named;
+pub use preconditions::{Precondition, StateTag, Tagged};
 pub use problem::{ERROR_SOURCE, HandlerError, problem, render, render_bare, render_problems};
 pub use request_id::{RequestId, ServerUrl};
 pub use route_table::{Access, RouteTable, TablePurpose};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Engine;
 use faas_types::{Code, Fault, Reason, Scope};
@@ -19,6 +19,7 @@ use crate::auth::{Authorized, authenticate, identify};
 use crate::deprecation::{Retirement, announce};
 use crate::idempotency::{WriteRoute, once};
 use crate::key_functions::check_functions;
+use crate::preconditions::not_modified;
 use crate::problem::HandlerError;
 
 /// Who may use a route.
@@ -105,6 +106,8 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
 
     fn add_checked(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
         let named: Vec<QueryParameter> = paths.paths.values_mut().flat_map(query_parameters).collect();
+        let is_read = paths.paths.values().any(|item| item.get.is_some());
+        let methods = if is_read { methods.layer(from_fn(not_modified)) } else { methods };
         let methods = match access {
             Access::Public => methods,
             Access::AnyKey | Access::Key(_) | Access::OfFunctions(_) => {

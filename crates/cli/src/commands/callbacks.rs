@@ -46,7 +46,7 @@ pub(crate) async fn run(command: CallbacksCommand, session: &Session) -> anyhow:
             if session.out.format != Format::Table {
                 return session.out.json(&made);
             }
-            session.out.line(&made.secret)?;
+            session.out.line(made.secret.as_deref().unwrap_or_default())?;
             session.out.note("keep the secret: it is not shown again");
             Ok(())
         }

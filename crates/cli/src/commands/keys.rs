@@ -191,7 +191,7 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
             if session.out.format != Format::Table {
                 return session.out.json(&created);
             }
-            session.out.line(&created.key)?;
+            session.out.line(created.key.as_deref().unwrap_or_default())?;
             session.out.note(format_args!("keep it: it is not shown again (id {})", created.view.id));
             Ok(())
         }

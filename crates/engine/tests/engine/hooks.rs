@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    CallRequest, DeliveryOutcome, EngineSettings, HttpRequest, KeyClaim, PublishedEvent, Target, TriggerEntry,
-    WebhookDelivery,
+    CallRequest, DeliveryOutcome, EngineSettings, HttpRequest, KeyClaim, PublishedEvent, Target, TriggerChange,
+    TriggerEntry, WebhookDelivery,
 };
 use faas_ports::{Clock, RunQuery};
 use faas_signing::{WebhookSecret, sign_as};
@@ -17,6 +17,8 @@ use faas_types::{
 };
 
 use crate::house::{House, parse, scaling};
+
+const SWITCHED_OFF: TriggerChange = TriggerChange { enabled: Some(false), alias: None, settings: None };
 
 const BODY: &[u8] = b"{\"order\": 7}";
 
@@ -51,8 +53,12 @@ impl Door {
             settings.background.retry.max_attempts = 1;
         };
         let deployed = house.deploy_to("hooked", Target::Alias(alias.clone()), once).await.unwrap();
-        let added =
-            house.engine.triggers.add(&deployed.entry, alias, TriggerSettings::Webhook(hook), None).await.unwrap();
+        let added = house
+            .engine
+            .triggers
+            .add(&deployed.entry, alias, TriggerSettings::Webhook(hook), None, None)
+            .await
+            .unwrap();
         let token = house.engine.triggers.webhook_token(&added.0).unwrap().unwrap();
         Self { house, clock, token, secret: added.1.unwrap().text.unwrap(), scheme }
     }
@@ -114,7 +120,7 @@ async fn what_is_not_signed_or_not_fresh_is_refused_and_counted() {
     let state = door.house.engine.triggers.state(&door.entry());
     assert_eq!((state.fired, state.refused), (0, 4));
     assert_eq!(door.house.engine.triggers.find_webhook("guessed").err().unwrap().code, Code::NotFound);
-    door.house.engine.triggers.enable(&door.entry(), false).await.unwrap();
+    door.house.engine.triggers.change(&door.entry(), SWITCHED_OFF, false).await.unwrap();
     assert_eq!(door.house.engine.triggers.find_webhook(&door.token).err().unwrap().code, Code::NotFound);
 }
 

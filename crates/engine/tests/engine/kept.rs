@@ -182,7 +182,7 @@ async fn inputs_are_kept_no_longer_than_the_project_keeps_runs() {
     house.engine.runs.input(project, run).await.expect("it is younger than 14 days");
     let hour = Span::from_secs(3_600);
     let retention = Retention { runs: hour, results: hour, ..Retention::default() };
-    house.engine.runs.set_retention(project, Some(retention)).await.unwrap();
+    house.engine.runs.change_retention(project, |_, _| Ok(retention)).await.unwrap();
     for _ in 0..1_000 {
         if house.engine.runs.input(project, run).await.is_err_and(|fault| fault.code == Code::NotFound) {
             return;

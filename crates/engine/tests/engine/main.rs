@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use faas_engine::{EngineSettings, KeySettings};
-use faas_types::{Code, Mover, RunState, Scaling, Scope, Span, Stage, limits};
+use faas_types::{AliasName, Code, Mover, RunState, Scaling, Scope, Span, Stage, limits};
 use house::{House, parse, read, scaling, until};
 
 #[tokio::test]
@@ -227,7 +227,8 @@ async fn moving_live_by_hand_can_be_rolled_back() {
         house.deploy("moved", scaling(1, 1)).await.unwrap();
     }
     let entry = || house.engine.catalog().find(house.engine.default_project(), "moved").unwrap();
-    house.engine.deployments.change_function(&entry(), None, Some(1), Mover::Platform).await.unwrap();
+    let wish = faas_engine::AliasWish { version: 1, split: None, sticky: None, by: Mover::Platform, note: None };
+    house.engine.deployments.set_alias(&entry(), &AliasName::live(), wish).await.unwrap();
     assert!(house.text("moved", "/").await.unwrap().starts_with("v1"));
     assert_eq!(
         house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number,
@@ -337,7 +338,7 @@ async fn a_restart_finds_functions_versions_and_keys() {
     let house = House::open().await;
     house.deploy("stays", scaling(1, 1)).await.unwrap();
     let project = house.engine.default_project();
-    let key = house.engine.keys().mint(project, KeySettings::new("ci", vec![Scope::Invoke])).await.unwrap();
+    let key = house.engine.keys().mint(project, KeySettings::new("ci", vec![Scope::Invoke]), None).await.unwrap();
     house.engine.stop(Duration::from_secs(1)).await;
     let again = house.reopened().await;
     assert_eq!(again.engine.default_project(), project);
@@ -350,7 +351,7 @@ async fn a_restart_finds_functions_versions_and_keys() {
 async fn a_revoked_key_is_refused_at_once() {
     let house = House::open().await;
     let project = house.engine.default_project();
-    let key = house.engine.keys().mint(project, KeySettings::new("ci", vec![Scope::Admin])).await.unwrap();
+    let key = house.engine.keys().mint(project, KeySettings::new("ci", vec![Scope::Admin]), None).await.unwrap();
     house.engine.keys().revoke(project, key.record.id).await.unwrap();
     assert_eq!(house.engine.keys().authenticate(&key.text).err().unwrap().code, Code::Unauthenticated);
     let unknown = house.engine.keys().revoke(project, parse("key_00000000000000000000000000")).await;

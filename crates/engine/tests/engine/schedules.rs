@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_engine::{Ports, TriggerEntry, TriggerOrigin};
+use faas_engine::{Ports, TriggerChange, TriggerEntry, TriggerOrigin};
 use faas_ports::{
     Clock, Collection, Expect, Expired, Expiry, Key, LogPage, LogQuery, PortError, PortResult, RunHistory, RunPage,
     RunQuery, Write,
@@ -17,6 +17,8 @@ use faas_types::{
 };
 
 use crate::house::{House, parse, ports_over, until};
+
+const SWITCHED_OFF: TriggerChange = TriggerChange { enabled: Some(false), alias: None, settings: None };
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -73,10 +75,10 @@ async fn passed_over(house: &House, clock: &ManualClock, time: &str) -> usize {
     let function = house.engine.catalog().find(house.engine.default_project(), "job").unwrap();
     let witness = CronTrigger { name: parse("witness"), ..cron("* * * * *", "UTC") };
     let settings = TriggerSettings::Cron(Box::new(witness));
-    let (witness, _) = house.engine.triggers.add(&function, AliasName::live(), settings, None).await.unwrap();
+    let (witness, _) = house.engine.triggers.add(&function, AliasName::live(), settings, None, None).await.unwrap();
     clock.advance(Duration::from_secs(60));
     until("another trigger fires", || house.engine.triggers.state(&witness).fired == 1).await;
-    house.engine.triggers.remove(&witness).await.unwrap();
+    house.engine.triggers.remove(&witness, false).await.unwrap();
     runs(house).await.len()
 }
 
@@ -244,7 +246,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     let (house, clock) = house_at("2026-03-01T12:01:00Z", cron("@hourly", "UTC")).await;
     let first = trigger(&house);
     assert_eq!(first.record.origin, TriggerOrigin::Manifest);
-    house.engine.triggers.enable(&first, false).await.unwrap();
+    house.engine.triggers.change(&first, SWITCHED_OFF, false).await.unwrap();
     // Switched off stays switched off, and it is the same trigger.
     house.deploy_triggers("job", settings(cron("@daily", "UTC"))).await.unwrap();
     let second = trigger(&house);
@@ -257,7 +259,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     house
         .engine
         .triggers
-        .add(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None)
+        .add(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None, None)
         .await
         .unwrap();
     clock.advance(HOUR);
@@ -269,7 +271,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     assert_eq!(names(&house), ["mine", "tick"]);
     // What passed before it came back is none of it.
     assert_eq!(trigger(&house).record.active_since, clock.now());
-    let fault = house.engine.triggers.remove(&trigger(&house)).await.err().unwrap();
+    let fault = house.engine.triggers.remove(&trigger(&house), false).await.err().unwrap();
     assert_eq!(fault.code, Code::Conflict);
     assert_eq!(names(&house.reopened().await), ["mine", "tick"]);
     house.engine.deployments.delete_function(&function).await.unwrap();
@@ -298,7 +300,7 @@ async fn a_test_fires_now_and_the_next_times_are_told() {
     let run = house.engine.triggers.test(&trigger(&house), Default::default()).await.unwrap();
     let ended = house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
     assert_eq!(ended.state(), RunState::Succeeded);
-    let off = house.engine.triggers.enable(&trigger(&house), false).await.unwrap();
+    let off = house.engine.triggers.change(&trigger(&house), SWITCHED_OFF, false).await.unwrap();
     assert!(house.engine.triggers.next_fires(&off, None, 2).is_empty());
     assert_eq!(house.engine.triggers.test(&off, Default::default()).await.err().unwrap().fault.code, Code::Conflict);
 }

@@ -12,6 +12,11 @@ use faas_types::{Alias, AliasName, Code, Fault, FunctionRecord, RunState, Secret
 
 use crate::house::{House, parse, read, scaling, until};
 
+/// Takes vars of a stage as they are.
+fn any(_: &BTreeMap<String, String>) -> Result<(), Fault> {
+    Ok(())
+}
+
 const VALUE: &str = "s3cret-of-many-letters";
 
 impl House {
@@ -232,13 +237,13 @@ async fn layers_of_vars_win_in_their_order() {
     let colour = |value: &str| BTreeMap::from([("COLOUR".to_owned(), value.to_owned())]);
     house.deploy("paint", scaling(1, 1)).await.unwrap();
     house.point("paint", "dev", 1).await;
-    house.engine.vars.set_for_stage(project, Stage::Prod, colour("project-prod")).await.unwrap();
+    house.engine.vars.set_for_stage(project, Stage::Prod, colour("project-prod"), any).await.unwrap();
     let both = async || {
         let (live, dev) = (house.by("paint", "live", "/").await, house.by("paint", "dev", "/").await);
         (told(&live).1.to_owned(), told(&dev).1.to_owned())
     };
     assert_eq!(both().await, ("project-prod".into(), "project-prod".into()));
-    house.engine.vars.set_for_stage(project, Stage::Dev, colour("project-dev")).await.unwrap();
+    house.engine.vars.set_for_stage(project, Stage::Dev, colour("project-dev"), any).await.unwrap();
     assert_eq!(both().await, ("project-prod".into(), "project-dev".into()));
     let entry = || house.engine.catalog().find(project, "paint").unwrap();
     house.engine.vars.set_for_function(&entry(), Stage::Prod, colour("function-prod")).await.unwrap();
@@ -247,9 +252,9 @@ async fn layers_of_vars_win_in_their_order() {
     assert_eq!(both().await, ("function-prod".into(), "function-dev".into()));
     house.engine.vars.unset_for_function(&entry(), Stage::Dev, "COLOUR").await.unwrap();
     house.engine.vars.unset_for_function(&entry(), Stage::Prod, "COLOUR").await.unwrap();
-    house.engine.vars.unset_for_stage(project, Stage::Dev, "COLOUR").await.unwrap();
+    house.engine.vars.unset_for_stage(project, Stage::Dev, "COLOUR", any).await.unwrap();
     assert_eq!(both().await, ("project-prod".into(), "project-prod".into()));
-    let missing = house.engine.vars.set_for_stage(project, Stage::Dev, colour("${secrets.NO}")).await.unwrap_err();
+    let missing = house.engine.vars.set_for_stage(project, Stage::Dev, colour("${secrets.NO}"), any).await.unwrap_err();
     assert_eq!(
         (missing.code, missing.hint.as_deref()),
         (Code::InvalidConfiguration, Some("set it: faas secrets set NO --stage dev"),)

@@ -25,8 +25,10 @@ pub struct RotateCallbackSecret {
 /// A fresh secret that callbacks are signed with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewCallbackSecret {
-    /// The secret, in the form of Standard Webhooks; keep it, it is not shown again.
-    pub secret: String,
+    /// The secret, in the form of Standard Webhooks; keep it, it is not shown again. `null` where an earlier request with the same
+    /// `Idempotency-Key` made it.
+    #[serde(default)]
+    pub secret: Option<String>,
     /// Which secret of the project it is, from 1.
     pub number: u64,
     /// How many are live.

@@ -6,6 +6,7 @@ use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::merge_patch::given;
 use super::{ActorView, AliasView, CanaryPolicyView, ListPage, NetworkUsageView};
 
 /// A function.
@@ -38,6 +39,12 @@ pub struct FunctionView {
     /// Whether its accepted runs are held back.
     #[serde(default)]
     pub paused: bool,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// What its owners sort it by.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Accepted runs that have not ended.
     #[serde(default)]
     pub waiting_runs: u64,
@@ -114,17 +121,38 @@ pub struct CreateFunction {
     pub vars: BTreeMap<String, String>,
 }
 
-/// What to change of a function outside a deployment.
+/// What to change of a function outside a deployment: what is absent stays, `null` resets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UpdateFunction {
-    /// Replaces all vars that were set through the API.
+pub struct PatchFunction {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 1024)]
+    pub description: Option<Option<String>>,
+    /// Labels to set; `null` in place of a value removes one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
+    /// Whether its accepted runs are held back.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub paused: Option<Option<bool>>,
+}
+
+/// A function outside of its deployments, whole: what is absent is reset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceFunction {
+    /// What it is for.
     #[serde(default)]
-    pub vars: Option<BTreeMap<String, String>>,
-    /// Moves `live` to this version.
+    #[schema(max_length = 1024)]
+    pub description: Option<String>,
+    /// What its owners sort it by; at most 64.
     #[serde(default)]
-    #[schema(minimum = 1)]
-    pub version: Option<u32>,
+    pub labels: BTreeMap<String, String>,
+    /// Whether its accepted runs are held back.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// An immutable version.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ListPage;
-use super::network::given;
+use super::merge_patch::given;
 
 /// A key without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -83,8 +83,9 @@ pub struct UpdateKey {
 /// A fresh key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedKey {
-    /// The key's text; keep it, it is not shown again.
-    pub key: String,
+    /// The key's text; keep it, it is not shown again. `null` where an earlier request with the same `Idempotency-Key` made the key.
+    #[serde(default)]
+    pub key: Option<String>,
     /// The rest.
     #[serde(flatten)]
     pub view: KeyView,

@@ -1,10 +1,11 @@
 //! What a function may connect to.
 
 use faas_types::{ConnectionLog, NetworkMode, Transport};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ActorView;
+use super::merge_patch::given;
 
 /// What a function may connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -162,13 +163,6 @@ pub struct AddressDecisionView {
     /// What the rules say of it.
     #[serde(flatten)]
     pub decision: DecisionView,
-}
-
-/// Tells a field that is `null` from one that is left out.
-pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 fn tcp() -> Transport {

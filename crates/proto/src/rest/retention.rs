@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::merge_patch::given;
+
 /// How long what ran is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetentionView {
@@ -20,25 +22,30 @@ pub struct RetentionView {
     pub own: bool,
 }
 
-/// What to change; what is left out stays.
+/// What to change: what is absent stays, `null` goes back to the server's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetRetention {
     /// Ended runs: `30d`, `12h`; at least `1h`, with a unit.
-    #[schema(max_length = 40)]
-    pub runs: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 40)]
+    pub runs: Option<Option<String>>,
     /// Bytes of the records of all runs together: `500MB`, `4GB`.
-    #[schema(max_length = 40)]
-    pub run_bytes: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 40)]
+    pub run_bytes: Option<Option<String>>,
     /// Results; at least `1h`, and at most what runs are kept.
-    #[schema(max_length = 40)]
-    pub results: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 40)]
+    pub results: Option<Option<String>>,
     /// Log lines; at least `1h`.
-    #[schema(max_length = 40)]
-    pub logs: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 40)]
+    pub logs: Option<Option<String>>,
     /// Bytes of all log lines together: `500MB`, `10GB`.
-    #[schema(max_length = 40)]
-    pub log_bytes: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 40)]
+    pub log_bytes: Option<Option<String>>,
     /// Answers what would hold and changes nothing.
     #[serde(default)]
     pub dry_run: bool,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ListPage;
+use super::merge_patch::given;
 
 /// A trigger of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -87,12 +88,22 @@ pub struct TriggerWithSecret {
     pub trigger: TriggerView,
 }
 
-/// What to change of a trigger.
+/// What to change of a trigger: what is absent stays, `null` resets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UpdateTrigger {
-    /// Switches it on or off.
-    pub enabled: bool,
+pub struct PatchTrigger {
+    /// Switches it on or off; it is on where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub enabled: Option<Option<bool>>,
+    /// The alias that it calls; `live` where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub alias: Option<Option<String>>,
+    /// Its other keys, as in a manifest and merged in the same way; name and type stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// How to change a webhook's secret.
