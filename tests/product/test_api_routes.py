@@ -38,7 +38,10 @@ def test_no_route_takes_a_query_parameter_that_it_does_not_name(server: Server) 
         if (method, path) in FREE_QUERY:
             continue
         reply = server.http.request(method.upper(), f"{concrete(path, operation)}?sirname=1")
-        problem = reply.expect(400).json()
+        reply.expect(400)
+        if method == "head":
+            continue
+        problem = reply.json()
         assert "unknown query parameter `sirname`" in problem["detail"], (method, path, problem)
         known = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
         assert all(name in problem["detail"] for name in known), (method, path, problem)
