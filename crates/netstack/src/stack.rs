@@ -224,10 +224,10 @@ impl Stack {
         if !unknown {
             output.event(StackEvent::Closed { flow: id, ending, up: flow.up, down: flow.down });
         }
-        if let State::Open(connection) = flow.state {
-            if self.spare.len() < SPARE_MAX {
-                self.spare.push(connection.engine.into_rings());
-            }
+        if let State::Open(connection) = flow.state
+            && self.spare.len() < SPARE_MAX
+        {
+            self.spare.push(connection.engine.into_rings());
         }
     }
 
