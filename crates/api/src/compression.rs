@@ -55,14 +55,14 @@ pub(crate) async fn compress(request: Request, next: Next) -> Response {
 fn holds_no_secrets(pattern: &str) -> bool {
     let Some(below) = pattern.strip_prefix("/api/v1/") else { return pattern == "/metrics" };
     let mut parts = below.split('/');
-    match (parts.next().unwrap_or_default(), parts.nth(1)) {
-        ("functions", None | Some("versions" | "deployments" | "aliases" | "rollout" | "metrics")) => true,
-        (
-            "layers" | "package-layers" | "runtimes" | "instances" | "system" | "deployments" | "deployment-groups",
-            _,
-        ) => true,
-        _ => false,
-    }
+    matches!(
+        (parts.next().unwrap_or_default(), parts.nth(1)),
+        ("functions", None | Some("versions" | "deployments" | "aliases" | "rollout" | "metrics"))
+            | (
+                "layers" | "package-layers" | "runtimes" | "instances" | "system" | "deployments" | "deployment-groups",
+                _
+            )
+    )
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ pub(crate) fn event_view(event: faas_engine::DeploymentEvent) -> StreamEvent {
         }
         ProgressEvent::Loading => step(DeployStep::Loading { function }),
     };
-    StreamEvent { at: event.at.to_string(), ..stream::event(event.id, kind, &data.unwrap_or_default()) }
+    StreamEvent { at: event.at.to_string(), ..stream::event(&event.id, kind, &data.unwrap_or_default()) }
 }
 
 fn dependencies_view(packages: &VersionPackages) -> DependenciesView {

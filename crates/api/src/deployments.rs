@@ -213,7 +213,7 @@ fn events(tail: EventTail, ending: Ending) -> impl Stream<Item = StreamEvent> + 
             Some(ready) => (ready.into_iter().map(event_view).collect(), Some((tail, ending))),
             None => {
                 let Ended { kind, at, data } = ending.await;
-                let event = streams::event(tail.end(), kind, &data);
+                let event = streams::event(&tail.end(), kind, &data);
                 (vec![StreamEvent { at: at.unwrap_or(event.at), ..event }], None)
             }
         };

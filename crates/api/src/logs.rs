@@ -159,12 +159,12 @@ fn events(state: ApiState, follower: LogTail, id: RequestId) -> impl Stream<Item
             Some(Ok(page)) => page,
             Some(Err(fault)) => {
                 tracing::warn!(error = %fault, "a log follower ends");
-                let event = streams::event(last, StreamEvent::ERROR, &problem(&fault, &id, None));
+                let event = streams::event(&last, StreamEvent::ERROR, &problem(&fault, &id, None));
                 return Some((stream::iter(vec![event]), None));
             }
             None => {
                 // A server that stops says nothing: the client comes back.
-                let end = follower.is_over().then(|| streams::event(last, StreamEvent::END, &json!({})));
+                let end = follower.is_over().then(|| streams::event(&last, StreamEvent::END, &json!({})));
                 return end.map(|end| (stream::iter(vec![end]), None));
             }
         };
@@ -177,12 +177,12 @@ fn events(state: ApiState, follower: LogTail, id: RequestId) -> impl Stream<Item
 fn page_events(state: &ApiState, page: LogPage) -> Vec<StreamEvent> {
     if page.lines.is_empty() {
         // Lines that do not match are not read again by a client that comes back.
-        let position = || streams::event(page.next, "position", &json!({}));
+        let position = || streams::event(&page.next, "position", &json!({}));
         return (page.examined > 0).then(position).into_iter().collect();
     }
     let event = |(cursor, line): (u64, LogLine)| {
         let line = state.log_line_view(line.project, cursor, line);
-        StreamEvent { at: line.at.clone(), ..streams::event(cursor, "log", &line) }
+        StreamEvent { at: line.at.clone(), ..streams::event(&cursor, "log", &line) }
     };
     page.lines.into_iter().map(event).collect()
 }

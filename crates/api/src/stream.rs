@@ -109,7 +109,7 @@ impl StreamForm {
     /// Lines have no comments, so that theirs is an event.
     fn heartbeat(self, last: &str) -> Bytes {
         match self {
-            Self::Lines => self.event(&event(last, "heartbeat", &json!({}))),
+            Self::Lines => self.event(&event(&last, "heartbeat", &json!({}))),
             Self::Frames | Self::Page => Bytes::from_static(b": heartbeat\n\n"),
         }
     }
@@ -125,7 +125,7 @@ fn form(accepted: &str) -> Option<StreamForm> {
 }
 
 /// An event of now.
-pub(crate) fn event(id: impl ToString, kind: &str, data: &impl serde::Serialize) -> StreamEvent {
+pub(crate) fn event(id: &impl ToString, kind: &str, data: &impl serde::Serialize) -> StreamEvent {
     let data = serde_json::to_value(data).unwrap_or_default();
     StreamEvent { id: id.to_string(), kind: kind.to_owned(), at: SystemClock.now().to_string(), data }
 }
@@ -141,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_and_every_event_has_its_id() {
-        let one = || StreamEvent { at: "then".into(), ..event(7, "log", &json!({"message": "a\nb"})) };
+        let one = || StreamEvent { at: "then".into(), ..event(&7, "log", &json!({"message": "a\nb"})) };
         let silent = || stream::iter([one()]).chain(stream::pending());
         let first = |form: StreamForm| async move {
             form.written(silent())
