@@ -123,7 +123,7 @@ impl ClientError {
                 Some("write it as http://127.0.0.1:8080".to_owned())
             }
             Self::BrokenOff { run_id: Some(run_id), .. } => Some(format!(
-                "`faas runs get {run_id}` says how the run ended, and `faas logs -r {run_id}` what it wrote"
+                "`faas runs get {run_id}` says how the run ended, and `faas runs logs {run_id}` what it wrote"
             )),
             Self::Protocol { .. } => {
                 Some("check that the endpoint is a Function Cloud server of the same release as this faas".to_owned())

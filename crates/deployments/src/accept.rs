@@ -152,7 +152,12 @@ impl Deployments {
             if group.is_some() { checked.map_err(|fault| naming(&new.name, fault))? } else { checked? }
         }
         let now = self.deps.clock.now();
-        let member = |new: &NewDeployment| Member { id: self.deps.ids.mint(now), function: new.name.clone() };
+        // Ids of a function's deployments and moves rise.
+        let moment = |name: &FunctionName| {
+            self.deps.catalog.by_name(project, name).map_or(now, |known| known.record.moment(now))
+        };
+        let member =
+            |new: &NewDeployment| Member { id: self.deps.ids.mint(moment(&new.name)), function: new.name.clone() };
         let members: Vec<Member> = news.iter().map(member).collect();
         let job = Job::new(project, (group, members), options, Arc::clone(&self.deps.clock), now);
         let writes = self.accepted_writes(&job, &news)?;

@@ -225,15 +225,16 @@ impl Deployment {
 
     /// The versions to which `live` may go back, the best first: those that took every call of `live` once, the latest
     /// first, without the present one and without any that went badly since it last came. A version went badly when it was
-    /// rolled back from, or when its trial was broken off, by its policy or by somebody. `events` are a function's, oldest
-    /// first.
+    /// rolled back from, or when its trial was broken off, by its policy or by somebody. `events` are a function's.
     #[must_use]
     pub fn ways_back(events: &[Self], live: u32) -> Vec<u32> {
         let (mut served, mut bad) = (Vec::new(), Vec::new());
         let mut tried = None;
-        for event in
-            events.iter().filter(|event| event.alias == AliasName::live() && event.state == DeploymentState::Succeeded)
-        {
+        let is_move = |event: &&Self| event.alias == AliasName::live() && event.state == DeploymentState::Succeeded;
+        let mut moves: Vec<&Self> = events.iter().filter(is_move).collect();
+        // A deployment moves its alias when it ends; others may have moved it since it was accepted.
+        moves.sort_by_key(|event| event.finished_at);
+        for event in moves {
             // A dry run moved nothing.
             let Some(to) = event.to else { continue };
             match event.kind {

@@ -127,7 +127,7 @@ reasons! {
     FileNotFound = "file_not_found", NotFound, "list files with GET /api/v1/functions/{function}/versions/{version}/files";
     /// The function has no such alias.
     AliasNotFound = "alias_not_found", NotFound, "list aliases with GET /api/v1/functions/{function}/aliases";
-    /// No canary of the function is under way.
+    /// No rollout of the function is under way.
     RolloutNotFound = "rollout_not_found", NotFound;
     /// No deployment has that id.
     DeploymentNotFound = "deployment_not_found", NotFound, "list deployments with GET /api/v1/functions/{function}/deployments";
