@@ -26,4 +26,4 @@ def upload(server: Server, files: dict[str, str]) -> list[dict[str, Any]]:
 def deploy_raw(server: Server, name: str, files: dict[str, str], **manifest: Any) -> Reply:
     """Deploys one function."""
     body = {"manifest": {"name": name} | manifest, "files": upload(server, files)}
-    return server.http.post(f"/api/v1/functions/{name}/deployments", body, timeout=120)
+    return server.http.post(f"/api/v1/functions/{name}/deploy", body, timeout=120)

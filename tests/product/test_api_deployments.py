@@ -171,7 +171,7 @@ def test_moves_of_aliases_are_rows_of_the_same_list(server: Server, name: str) -
     assert shown(server, back["id"]) == back
     assert list(follow(server, back["id"]))[-1]["data"] == back
     body = {"targets": [{"version": 2}]}
-    server.http.request("PUT", f"/api/v1/functions/{name}/aliases/staging", json_body=body).expect(200)
+    server.http.request("PUT", f"/api/v1/functions/{name}/aliases/staging", json_body=body).expect(201)
     rows = server.http.get(f"/api/v1/functions/{name}/deployments").expect(200).json()["items"]
     assert [(row["kind"], row["alias"]) for row in rows] == [
         ("set", "staging"),

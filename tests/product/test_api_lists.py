@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from harness import Server, until, write_function
 
+from product.blobs import upload
 from product.functions import ADD
 
 ENVELOPE = {"items", "next_cursor", "total"}
@@ -44,7 +45,13 @@ def full(shared_server: Server, tmp_path_factory: pytest.TempPathFactory) -> dic
     shared_server.cli("layers", "publish", "words", folder / "lib").ok()
     run = shared_server.api.invoke("full", {}).expect(200).headers["x-run-id"]
     shared_server.api.finished(run)
+    member = {"manifest": {"name": "grouped"}, "files": upload(shared_server, {"main.py": TALKS})}
+    wait = {"Prefer": "wait=60"}
+    reply = shared_server.http.post("/api/v1/deployment-groups", {"functions": [member]}, headers=wait, timeout=120)
+    group = reply.expect(201).json()
     return {
+        "deployment-groups": group["id"],
+        "deployments": group["deployments"][0]["id"],
         "functions": "full",
         "versions": "1",
         "triggers": "tick",

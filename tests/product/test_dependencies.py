@@ -110,12 +110,12 @@ def test_packages_beside_the_code_are_left_alone(house: Server, tmp_path: Path) 
         "vendor/greeting.py": "def hello():\n    return 'vendored'\n",
     }
     told = house.deploy(write_function(tmp_path, "vendored", files))["dependencies"]
-    assert "layer" not in told and "vendor/" in told["note"]
+    assert told["layer"] is None and "vendor/" in told["note"]
     assert house.api.invoke("vendored").expect(200).json() == {"said": "vendored"}
     folder = bring(tmp_path, "off", "greeting==1.0\n", "def handler():\n    return 1\n")
     with (folder / "faas.toml").open("a") as manifest:
         manifest.write('[build]\ndependencies = "none"\n')
-    assert "dependencies" not in house.deploy(folder)
+    assert house.deploy(folder)["dependencies"] is None
 
 
 def test_an_index_that_is_gone_leaves_the_old_version(tmp_path: Path) -> None:

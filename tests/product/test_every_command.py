@@ -261,16 +261,16 @@ def functions(session: Session, desk: Path) -> None:
 
 def network(session: Session, desk: Path) -> None:
     session.both("network", "get", "hello")
-    session.json("network", "reset", "hello")
     if not MACHINE.tun:
         # Where functions have no network, there is nothing to set and nothing to try.
-        session.used |= {"network set", "network test"}
+        session.used |= {"network set", "network test", "network reset"}
         return
     session.json("deploy", write_function(desk, "reach", ADD, network="egress"))
     assert session.json("network", "set", "reach", "--nothing")["policy"]["allow"] == []
     refused = session.server.cli("network", "test", "reach", "192.0.2.7:80", "-o", "json").exits(1).json()
     assert refused["outcome"] == "denied"
     session.used.add("network test")
+    session.json("network", "reset", "reach")
 
 
 def versions(session: Session, desk: Path) -> None:

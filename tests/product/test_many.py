@@ -21,7 +21,7 @@ def deploy(server: Server, number: int) -> None:
     name = f"many-{number:05}"
     file = {"path": "main.py", "digest": blake3(CODE).hexdigest(), "size": len(CODE)}
     body = {"manifest": {"name": name, "runtime": "python"}, "files": [file]}
-    server.http.post(f"/api/v1/functions/{name}/deployments", body, timeout=120).expect(201)
+    server.http.post(f"/api/v1/functions/{name}/deploy", body, timeout=120).expect(201)
 
 
 def resident(server: Server) -> int:

@@ -82,8 +82,8 @@ def test_without_a_lock_nothing_is_installed(house: Server, registry: NpmRegistr
     code = "export const handler = () => 1;\n"
     package = {"package.json": registry.project("greeting")["package.json"]}
     told = house.deploy(bring(tmp_path, "unlocked", package, code))["dependencies"]
-    assert "layer" not in told and "npm install --package-lock-only" in told["note"]
-    assert "dependencies" not in house.deploy(bring(tmp_path, "plain", {"package.json": '{"type": "module"}'}, code))
+    assert told["layer"] is None and "npm install --package-lock-only" in told["note"]
+    assert house.deploy(bring(tmp_path, "plain", {"package.json": '{"type": "module"}'}, code))["dependencies"] is None
 
 
 def test_credentials_open_the_registry_and_appear_nowhere(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_client_that_says_nothing_is_the_origin_itself(server: Server, name: s
 )
 def test_origins_from_outside_are_checked(server: Server, name: str, said: dict[str, str], words: str) -> None:
     body = {"manifest": {"name": name}, "files": upload(server, {"main.py": CODE}), "origins": said}
-    problem = server.http.post(f"/api/v1/functions/{name}/deployments", body).expect(422).json()
+    problem = server.http.post(f"/api/v1/functions/{name}/deploy", body).expect(422).json()
     assert problem["code"] == "FN_006"
     assert words in problem["detail"]
     assert len(json.dumps(problem)) < 1_000

@@ -20,7 +20,7 @@ def put_blob(server: Server, content: bytes, digest: str | None = None) -> Reply
 
 def deploy(server: Server, name: str, files: list[dict[str, Any]], **manifest: Any) -> Reply:
     body = {"manifest": {"name": name, "runtime": "python"} | manifest, "files": files}
-    return server.http.post(f"/api/v1/functions/{name}/deployments", body, timeout=120)
+    return server.http.post(f"/api/v1/functions/{name}/deploy", body, timeout=120)
 
 
 def entry(path: str, content: bytes = CODE, **changed: Any) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_too_many_files(server: Server, name: str) -> None:
 def test_a_name_that_does_not_match(server: Server, name: str) -> None:
     put_blob(server, CODE)
     body = {"manifest": {"name": "another"}, "files": [entry("main.py")]}
-    reply = server.http.post(f"/api/v1/functions/{name}/deployments", body)
+    reply = server.http.post(f"/api/v1/functions/{name}/deploy", body)
     assert reply.status in (400, 422), reply.body
 
 

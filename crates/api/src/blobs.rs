@@ -53,6 +53,7 @@ pub(crate) async fn put_blob(
     params(("digest" = String, Path, description = "BLAKE3 of the file, 64 lowercase hexadecimal characters")), responses(
     (status = 200, description = "stored"),
     (status = 404, description = "not stored, or damaged", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "no digest", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn head_blob(
     State(state): State<ApiState>,

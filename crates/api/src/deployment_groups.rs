@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use faas_proto::rest::{
     DeployGroupRequest, DeploymentEventList, DeploymentGroupList, DeploymentGroupView, ListPage, Problem,
-    RollbackGroupRequest, StreamEvent,
+    RollbackGroupRequest, StreamEvent, StreamFrame,
 };
 use faas_types::{DeploymentGroupId, Fault, ProjectId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
@@ -101,7 +101,7 @@ pub(crate) async fn get_group(
     params(("group" = String, Path, description = "the group's id"), PageQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "only what comes after this event")),
     responses(
-    (status = 200, content((DeploymentEventList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
+    (status = 200, content((DeploymentEventList = "application/json"), (StreamFrame = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such group", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn group_events(

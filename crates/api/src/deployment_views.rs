@@ -41,7 +41,7 @@ impl ApiState {
             dry_run: deployment.dry_run,
             alias: alias.to_string(),
             from: deployment.from,
-            version: deployment.to,
+            version: deployed_version(deployment),
             split: deployment.split.map(split_view),
             expires_at: deployment.expires_at.map(|at| at.to_string()),
             url: self.alias_url(name, alias),
@@ -145,4 +145,12 @@ fn not_reverted() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
+}
+
+/// The version that was deployed. A canary's alias still points to the one before.
+fn deployed_version(deployment: &Deployment) -> Option<u32> {
+    match (deployment.kind, deployment.split) {
+        (DeploymentKind::Canary, Some(split)) => Some(split.version),
+        _ => deployment.to,
+    }
 }

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use faas_engine::{Caller, EventTail};
-use faas_proto::rest::{DeploymentEventList, DeploymentList, DeploymentView, ListPage, Problem, StreamEvent};
+use faas_proto::rest::{
+    DeploymentEventList, DeploymentList, DeploymentView, ListPage, Problem, StreamEvent, StreamFrame,
+};
 use faas_types::{Deployment, DeploymentId, DeploymentState, Fault, FunctionId, ProjectId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 use futures_util::future::BoxFuture;
@@ -96,7 +98,7 @@ pub(crate) async fn get_deployment(
     params(("deployment" = String, Path, description = "the deployment's id"), PageQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "only what comes after this event")),
     responses(
-    (status = 200, content((DeploymentEventList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
+    (status = 200, content((DeploymentEventList = "application/json"), (StreamFrame = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such deployment", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn deployment_events(

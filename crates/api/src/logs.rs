@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use faas_ports::{LogPage, LogQuery};
-use faas_proto::rest::{LogList, Problem, StreamEvent};
+use faas_proto::rest::{LogList, Problem, StreamEvent, StreamFrame};
 use faas_telemetry::LogTail;
 use faas_types::{Fault, LogLevel, LogLine, ProjectId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
@@ -45,7 +45,7 @@ pub(crate) struct Filter {
 
 /// Shows what the project's functions wrote.
 #[utoipa::path(get, path = "/api/v1/logs", operation_id = "logs.list", tag = "logs", params(Filter, PageQuery), responses(
-    (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
+    (status = 200, content((LogList = "application/json"), (StreamFrame = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
 ))]
 pub(crate) async fn project_logs(
     State(state): State<ApiState>,
@@ -61,7 +61,7 @@ pub(crate) async fn project_logs(
 
 /// Shows what a function wrote, also one that was deleted.
 #[utoipa::path(get, path = "/api/v1/functions/{function}/logs", operation_id = "functions.listLogs", tag = "logs", params(("function" = String, Path, description = "name or id"), Filter, PageQuery), responses(
-    (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
+    (status = 200, content((LogList = "application/json"), (StreamFrame = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn function_logs(
@@ -80,7 +80,7 @@ pub(crate) async fn function_logs(
 
 /// Shows what a run wrote. Followed, it ends after the run has.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/logs", operation_id = "runs.listLogs", tag = "logs", params(("run" = String, Path, description = "the run's id"), Filter, PageQuery), responses(
-    (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
+    (status = 200, content((LogList = "application/json"), (StreamFrame = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn run_logs(

@@ -63,7 +63,7 @@ pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
 pub use secret::{EncryptionKeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
 pub use server::{FeatureView, HealthView, RuntimeView, SystemView};
-pub use stream::StreamEvent;
+pub use stream::{StreamEvent, StreamFrame};
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{
     AcceptedDelivery, AddTrigger, EventRun, NextFireView, NextFires, PatchTrigger, PublishedEvents, RotateSecret,

@@ -14,10 +14,15 @@ const OF_CALLS: [(&str, &str); 6] = [
     ("Preference-Applied", "PreferenceApplied"),
 ];
 
+/// What a resource is shown as whose state has an `ETag`.
+const TAGGED: [&str; 7] =
+    ["FunctionView", "AliasView", "KeyView", "PolicyView", "RetentionView", "TriggerView", "VarList"];
+
 /// Declares what every answer has, and what failures, repetitions and calls have besides.
 pub(super) fn declare(document: &mut Value) {
     for operation in operations(document) {
         let is_call = operation.get("operationId").is_some_and(|id| id == "functions.invoke");
+        let is_tagged = is_tagged(operation);
         let parameters = operation.get("parameters").and_then(Value::as_array);
         let is_named = parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "Idempotency-Key"));
         for (status, response) in operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten() {
@@ -36,6 +41,9 @@ pub(super) fn declare(document: &mut Value) {
             if is_named && status.starts_with('2') {
                 refer(headers, "Idempotency-Replayed", "IdempotencyReplayed");
             }
+            if is_tagged && status == "200" {
+                refer(headers, "ETag", "ETag");
+            }
             if is_call {
                 OF_CALLS.iter().for_each(|(name, component)| refer(headers, name, component));
             }
@@ -47,6 +55,14 @@ pub(super) fn declare(document: &mut Value) {
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("headers".to_owned(), definitions());
     }
+}
+
+/// Whether the answer names the state of what it shows. Verbs answer with what they changed, without its state.
+fn is_tagged(operation: &Value) -> bool {
+    let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
+    let schema = operation.get("responses").and_then(|all| all.pointer("/200/content/application~1json/schema/$ref"));
+    let shown = schema.and_then(Value::as_str).and_then(|place| place.rsplit('/').next()).unwrap_or_default();
+    TAGGED.contains(&shown) && !id.ends_with("pause") && !id.ends_with("resume")
 }
 
 fn refer(headers: &mut Map<String, Value>, name: &str, component: &str) {
@@ -63,6 +79,7 @@ fn definitions() -> Value {
             "Seconds until it is worth sending the request again.",
             json!({ "type": "integer", "minimum": 0 }),
         ),
+        "ETag": header("The state of what is shown. Send it as `If-Match` to change it only if it is still that.", text()),
         "RateLimit": header(
             "What is left of the limit, `r=0`, and in how many seconds there is more, `t`. There where the limit ends by itself.",
             text(),

@@ -119,16 +119,8 @@ pub(crate) async fn run(command: NetworkCommand, session: &Session) -> anyhow::R
             }
         }
         NetworkCommand::Reset(ResetArgs { name }) => {
-            // A key that may change and not read is told less.
-            let was_set = client.network(&name).await.map_or(true, |network| network.actor.is_some());
             client.reset_network(&name).await?;
-            let shown = text::visible(&name);
-            let remark = if was_set {
-                format!("the manifest's policy counts for {shown} again")
-            } else {
-                format!("no policy was set for {shown}; the manifest's counts as before")
-            };
-            session.out.remark(remark);
+            session.out.remark(format!("the manifest's policy counts for {} again", text::visible(&name)));
         }
         NetworkCommand::Test(args) => {
             let result = client.test_network(&args.name, &args.wanted()?).await?;

@@ -22,6 +22,17 @@ pub struct StreamEvent {
     pub data: serde_json::Value,
 }
 
+/// An event of a stream as `text/event-stream` frames it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StreamFrame {
+    /// The event's `id`.
+    pub id: Option<String>,
+    /// The event's `type`.
+    pub event: String,
+    /// The whole event, a `StreamEvent` as JSON.
+    pub data: String,
+}
+
 // === impl StreamEvent ===
 
 impl StreamEvent {
