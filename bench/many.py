@@ -65,7 +65,7 @@ class Deployer:
         name = f"many-{number:05}"
         file = {"path": "main.py", "digest": blake3(CODE).hexdigest(), "size": len(CODE)}
         body: dict[str, Any] = {"manifest": {"name": name, "runtime": interpreter().name}, "files": [file]}
-        self._send("POST", f"/api/v1/functions/{name}/deployments", json.dumps(body).encode(), self.headers)
+        self._send("POST", f"/api/v1/functions/{name}/deploy", json.dumps(body).encode(), self.headers)
 
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
         self.connection.request(method, path, body, headers)
