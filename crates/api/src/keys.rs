@@ -69,7 +69,7 @@ pub(crate) async fn create_key(
     let keys = state.engine.keys();
     let id = write.map(|write| write.id(0));
     let (key, record) = match id.and_then(|id| keys.get(caller.project, id).ok()) {
-        // Made before the server died in the middle of this write; its text was told to nobody.
+        // Made before the server died in the middle of this write; no caller has seen its text.
         Some(record) => (None, record),
         None => {
             let minted = keys.mint(caller.project, settings, id).await?;

@@ -113,7 +113,7 @@ pub(crate) async fn add_trigger(
     let function = state.engine.catalog().find(caller.project, &id)?;
     let id = write.map(|write| write.id(0));
     if let Some(made) = id.and_then(|id| state.engine.triggers.by_id(id)) {
-        // Made before the server died in the middle of this write; its secret was told to nobody.
+        // Made before the server died in the middle of this write; no caller has seen its secret.
         return created(view(&state, &function, &made)?, None);
     }
     let settings = settings(&state, &function, body.trigger)?;

@@ -1,5 +1,5 @@
 //! Accepting deployments: what is refused at once is no deployment; what is accepted is stored, and is carried out whatever
-//! becomes of whoever asked for it.
+//! becomes of the caller.
 
 use std::sync::Arc;
 
@@ -166,7 +166,7 @@ impl Deployments {
             job.reach(&new.name, DeploymentState::Queued);
         }
         self.jobs.add(&job);
-        // In a task of its own from here on: whoever asks may go away before the record is stored.
+        // In a separate task from here on: the caller may go away before the record is stored.
         let (deployments, carried) = (Arc::clone(self), Arc::clone(&job));
         self.deps.lifecycle.spawn(async move {
             deployments.carry_out(carried, news, writes).await;

@@ -1,4 +1,4 @@
-//! What happens on the way of a deployment: kept in its order, read by whoever follows, at any time.
+//! What happens on the way of a deployment: kept in its order, and read by followers at any time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl EventLog {
         self.told.send_replace((state.events.len() as u64, false));
     }
 
-    /// No more events come. To be called once the outcome is stored, since whoever follows reads it then.
+    /// No more events come. To be called once the outcome is stored, since followers read it then.
     pub(crate) fn close(&self) {
         self.told.send_modify(|told| told.1 = true);
     }

@@ -29,7 +29,7 @@ pub(crate) struct WriteRoute {
     pub(crate) is_repeatable: bool,
 }
 
-/// An answer with a field that only its first receiver gets, and nobody keeps.
+/// An answer with a field that only its first receiver gets. The kept answer has no value for it.
 #[derive(Clone, Debug)]
 pub struct WithSecret<T>(pub &'static str, pub T);
 
@@ -120,7 +120,7 @@ async fn answer(route: &WriteRoute, request: Request, next: Next) -> Result<Resp
     }
 }
 
-/// Keys of different callers never meet, so nobody gets what another was answered. Bodies may hold secrets: they are hashed with
+/// Names of different callers never meet, so no caller gets the answer of another. Bodies may hold secrets: they are hashed with
 /// the caller's API key, which the server does not keep.
 fn named(route: &WriteRoute, caller: &Caller, name: &str, head: &Parts, body: &Bytes) -> NamedWrite {
     let secret = key_of(&head.headers).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The text of cursors. It is nobody's business but the server's: where a list goes on, and of which list it is.
+//! The text of cursors: where a list goes on, and of which list it is. Only the server reads it.
 
 use std::fmt;
 
