@@ -3,8 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{Collection, Expect, Key, PortError, Write};
@@ -12,7 +10,6 @@ use faas_store::{Store, StoreConfig, StoreError};
 use faas_testkit::fixture::fresh;
 use faas_types::ProjectId;
 
-const DIR: &str = "FAAS_TEST_DATA_DIR";
 const PAGE: u64 = 4096;
 
 fn config(dir: &Path) -> StoreConfig {
@@ -134,36 +131,4 @@ async fn what_is_no_database_or_from_the_future_does_not_open() {
     assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
     fs::write(&path, sound).expect("write");
     Store::open(&config(dir.path())).expect("open");
-}
-
-/// Started by a test: a store whose files may not grow, which to SQLite is a failing disk.
-#[test]
-#[ignore = "started by `a_failed_write_is_fatal`"]
-fn child_whose_disk_fails() {
-    let Ok(dir) = std::env::var(DIR) else { return };
-    let on_fatal = Arc::new(|message: &str| {
-        let named = message.contains("faas.db");
-        std::process::exit(if named { 42 } else { 43 });
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-    let store = Store::open(&StoreConfig { on_fatal, ..config(Path::new(&dir)) }).expect("open");
-    runtime.block_on(async {
-        loop {
-            fill(&store, fresh()).await;
-        }
-    });
-}
-
-#[test]
-fn a_failed_write_is_fatal() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    // A limit of 4 MiB on the size of files; ignored signals stay ignored across `exec`.
-    let ended = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" child_whose_disk_fails --exact --ignored --nocapture"])
-        .arg(std::env::current_exe().expect("this test's path"))
-        .env(DIR, dir.path())
-        .output()
-        .expect("the child starts");
-    assert_eq!(ended.status.code(), Some(42), "{}", String::from_utf8_lossy(&ended.stderr));
-    Store::open(&config(dir.path())).expect("what was committed opens again");
 }

@@ -1,6 +1,9 @@
 //! Nouns for tests: fresh ids, and records with sensible fields.
 
-use faas_ports::{FollowUps, Footprint, IdSource, Lease, NewItem, RunOutcome, Settlement, SystemClock, Want};
+use faas_ports::{
+    Expired, Expiry, FollowUps, Footprint, IdSource, Lease, NewItem, RunHistory, RunOutcome, Settlement, SystemClock,
+    Want,
+};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, FunctionVersion, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine,
     LogStream, ProjectId, RunId, RunRecord, RunState, RunSubject, Timestamp, TriggerKind,
@@ -113,5 +116,23 @@ pub fn finish(lease: &Lease) -> Settlement {
     Settlement {
         lease: lease.mark(),
         outcome: RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() },
+    }
+}
+
+/// Forgets all that `expiry` names, step by step, and adds the steps up.
+///
+/// # Panics
+/// When a step fails.
+pub async fn expire_all(history: &dyn RunHistory, expiry: &Expiry) -> Expired {
+    let mut sum = Expired::default();
+    loop {
+        let done = history.expire(expiry).await.expect("expire");
+        sum.runs += done.runs;
+        sum.lines += done.lines;
+        sum.reclaimed += done.reclaimed;
+        sum.log_bytes = done.log_bytes;
+        if !done.more {
+            return sum;
+        }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, Write as Change};
-use faas_store::{Store, StoreConfig, StoreError};
+use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{EPOCH, at, everything, fresh, new_item, queued_run, succeeded};
 use faas_types::{Bundle, BundleFile, Digest, FunctionId, ProjectId, RunId};
 
+use crate::Role;
+
 const ROUNDS: usize = 10;
-const DIR: &str = "FAAS_TEST_DATA_DIR";
 const PROJECT: u128 = 7;
 const FUNCTION: u128 = 9;
 const MARK: &str = "ack ";
@@ -24,19 +25,13 @@ fn owner() -> (ProjectId, FunctionId) {
     (ProjectId::from_u128(PROJECT), FunctionId::from_u128(FUNCTION))
 }
 
-/// Started and killed by the test below. Prints each acknowledged write on standard output.
-#[test]
-#[ignore = "started by `acknowledged_writes_survive_kill_9`"]
-fn child_that_is_killed() {
-    let Ok(dir) = std::env::var(DIR) else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    runtime.block_on(async {
-        let store = Arc::new(Store::open(&config(Path::new(&dir))).expect("open"));
-        let writers: Vec<_> = (0..8).map(|_| tokio::spawn(write_for_ever(Arc::clone(&store)))).collect();
-        for writer in writers {
-            writer.await.expect("the writer goes on");
-        }
-    });
+/// The process that is killed. Prints each acknowledged write on standard output.
+pub(crate) async fn write_until_killed(dir: &Path) {
+    let store = Arc::new(Store::open(&config(dir)).expect("open"));
+    let writers: Vec<_> = (0..8).map(|_| tokio::spawn(write_for_ever(Arc::clone(&store)))).collect();
+    for writer in writers {
+        writer.await.expect("the writer goes on");
+    }
 }
 
 async fn write_for_ever(store: Arc<Store>) {
@@ -68,8 +63,7 @@ fn acknowledge(kind: &str, name: &str) {
     std::io::stdout().write_all(format!("{MARK}{kind} {name}\n").as_bytes()).expect("the parent reads");
 }
 
-#[tokio::test]
-async fn acknowledged_writes_survive_kill_9() {
+pub(crate) async fn acknowledged_writes_survive_kill_9() {
     let dir = tempfile::tempdir().expect("temp dir");
     let mut acknowledged = Vec::new();
     for round in 0..ROUNDS {
@@ -92,12 +86,7 @@ async fn acknowledged_writes_survive_kill_9() {
 
 /// Starts a writer, kills it after some acknowledgements, and returns all that arrived whole.
 fn run_and_kill(dir: &Path, after: usize) -> Vec<String> {
-    let mut child = Command::new(std::env::current_exe().expect("this test's path"))
-        .args(["child_that_is_killed", "--exact", "--ignored", "--nocapture"])
-        .env(DIR, dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the writer starts");
+    let mut child = Role::Writer.command(dir).stdout(Stdio::piped()).spawn().expect("the writer starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).split(b'\n');
     let mut acknowledged = Vec::new();
     let mut killed = false;
@@ -138,35 +127,4 @@ async fn is_there(store: &Store, items: &std::collections::HashSet<String>, line
         "layer" => store.layers().find(&name.parse().expect("a digest")).is_some_and(|path| path.join("a/b").is_file()),
         other => panic!("an acknowledgement of {other}"),
     }
-}
-
-#[tokio::test]
-async fn a_second_server_is_refused() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    let first = Store::open(&config(dir.path())).expect("open");
-    let refused = Store::open(&config(dir.path())).expect_err("a second store opened");
-    assert!(matches!(&refused, StoreError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{refused}");
-    let registry = first.registry();
-    drop(first);
-    Store::open(&config(dir.path())).expect_err("opened while an adapter is still in use");
-    drop(registry);
-    Store::open(&config(dir.path())).expect("open after the last adapter has gone");
-}
-
-#[tokio::test]
-async fn a_closed_store_refuses_and_opens_again() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    let (project, function) = owner();
-    let store = Store::open(&config(dir.path())).expect("open");
-    let item = new_item(project, function);
-    store.queue().enqueue(vec![item]).await.expect("enqueue");
-    store.close();
-    let refused = store.queue().enqueue(vec![new_item(project, function)]).await;
-    assert!(matches!(refused, Err(faas_ports::PortError::Closed(_))), "{refused:?}");
-    drop(store);
-    let wal = std::fs::metadata(dir.path().join("faas.db-wal")).map_or(0, |found| found.len());
-    assert_eq!(wal, 0, "a closed store left a write-ahead log to recover");
-    let store = Store::open(&config(dir.path())).expect("open again");
-    let depths = store.queue().depths().await.expect("depths");
-    assert_eq!(depths.iter().map(|depth| (depth.project, depth.waiting)).collect::<Vec<_>>(), [(project, 1)]);
 }
