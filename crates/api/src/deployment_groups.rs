@@ -7,11 +7,11 @@ use faas_proto::rest::{
     RollbackGroupRequest, StreamEvent, StreamFrame,
 };
 use faas_types::{DeploymentGroupId, Fault, ProjectId, Reason};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId};
 
 use crate::aliases::mover;
 use crate::deploy::{Rehearsal, answer, new_deployment, options};
-use crate::deployments::{Ended, Ending, EventRows, InStates, json};
+use crate::deployments::{Ended, Ending, EventRows, InStates};
 use crate::page::{Order, PageQuery};
 use crate::state::ApiState;
 use crate::stream::StreamRequest;
@@ -163,9 +163,8 @@ async fn ending_of(state: &ApiState, project: ProjectId, id: DeploymentGroupId, 
         Err(fault) => Err(fault),
     };
     match view {
-        Ok(DeploymentGroupView { problem: Some(problem), finished_at, .. }) => Ended::with(finished_at, &problem),
-        Ok(view) => Ended { kind: StreamEvent::END, at: view.finished_at.clone(), data: json(&view) },
-        Err(fault) => Ended::with(None, &problem(&fault, request, None)),
+        Ok(view) => Ended::of(&view, view.problem.as_deref(), view.finished_at.as_deref()),
+        Err(fault) => Ended::unknown(&fault, request),
     }
 }
 

@@ -141,23 +141,31 @@ async fn ending_of(state: &ApiState, project: ProjectId, id: DeploymentId, reque
         Err(fault) => Err(fault),
     };
     match view {
-        Ok(DeploymentView { problem: Some(problem), finished_at, .. }) => Ended::with(finished_at, &problem),
-        Ok(view) => Ended { kind: StreamEvent::END, at: view.finished_at.clone(), data: json(&view) },
-        Err(fault) => Ended::with(None, &problem(&fault, request, None)),
+        Ok(view) => Ended::of(&view, view.problem.as_deref(), view.finished_at.as_deref()),
+        Err(fault) => Ended::unknown(&fault, request),
     }
 }
 
 // === impl Ended ===
 
 impl Ended {
-    /// An end with a problem.
-    pub(crate) fn with(at: Option<String>, problem: &Problem) -> Self {
-        Self { kind: StreamEvent::ERROR, at, data: json(problem) }
+    /// The end of what a view shows: its problem, or the view where it has none.
+    pub(crate) fn of(view: &impl serde::Serialize, problem: Option<&Problem>, at: Option<&str>) -> Self {
+        let at = at.map(str::to_owned);
+        match problem {
+            Some(problem) => Self { kind: StreamEvent::ERROR, at, data: json(problem) },
+            None => Self { kind: StreamEvent::END, at, data: json(view) },
+        }
+    }
+
+    /// An end that cannot be read.
+    pub(crate) fn unknown(fault: &Fault, request: &RequestId) -> Self {
+        Self { kind: StreamEvent::ERROR, at: None, data: json(&problem(fault, request, None)) }
     }
 }
 
 /// Plain strings and numbers always encode.
-pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Value {
+fn json(value: &impl serde::Serialize) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 

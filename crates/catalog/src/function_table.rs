@@ -272,31 +272,15 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use faas_types::{Aliases, Timestamp};
+    use faas_types::Timestamp;
 
     use super::*;
 
     fn entry(id: u128, name: &str, kind: Option<(&str, u64)>) -> FunctionEntry {
-        let at = Timestamp::from_millis(0);
         let live_kind = kind.map(|(runtime, bytes)| (runtime.parse().expect(runtime), ByteSize::from_bytes(bytes)));
-        let record = FunctionRecord {
-            id: FunctionId::from_u128(id),
-            project: ProjectId::from_u128(1),
-            name: name.parse().expect(name),
-            latest_version: 0,
-            aliases: Aliases::new(),
-            min_instances: 0,
-            live_kind,
-            canary: None,
-            vars: BTreeMap::new(),
-            stage_vars: BTreeMap::new(),
-            paused: false,
-            description: None,
-            labels: BTreeMap::new(),
-            egress: None,
-            created_at: at,
-            updated_at: at,
-        };
+        let (id, project) = (FunctionId::from_u128(id), ProjectId::from_u128(1));
+        let record = FunctionRecord::new(id, project, name.parse().expect(name), Timestamp::from_millis(0));
+        let record = FunctionRecord { live_kind, ..record };
         FunctionEntry::new(record, 1)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Clock, Expect, IdSource, PortError, Registry, Write};
-use faas_types::{Aliases, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
+use faas_types::{Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
 
 use crate::catalog::{Catalog, deleted_meanwhile};
 use crate::function_entry::FunctionEntry;
@@ -90,24 +90,7 @@ impl Functions {
             .with_hint("delete functions that are not used"));
         }
         let now = self.deps.clock.now();
-        Ok(FunctionRecord {
-            id: self.deps.ids.mint(now),
-            project,
-            name,
-            latest_version: 0,
-            aliases: Aliases::new(),
-            min_instances: 0,
-            live_kind: None,
-            canary: None,
-            vars,
-            stage_vars: BTreeMap::new(),
-            paused: false,
-            description: None,
-            labels: BTreeMap::new(),
-            egress: None,
-            created_at: now,
-            updated_at: now,
-        })
+        Ok(FunctionRecord { vars, ..FunctionRecord::new(self.deps.ids.mint(now), project, name, now) })
     }
 
     /// Applies `change` to the newest record, again when another writer was first.

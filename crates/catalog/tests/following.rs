@@ -12,7 +12,7 @@ use faas_catalog::{
 };
 use faas_ports::{Clock, Expect, Key, Registry, Secret, SystemClock, Write};
 use faas_testkit::{MemoryVault, UnreliableRegistry};
-use faas_types::{Aliases, FunctionId, FunctionName, FunctionRecord, ProjectId, Scope, SecretName, Stage};
+use faas_types::{FunctionId, FunctionName, FunctionRecord, ProjectId, Scope, SecretName, Stage};
 use serde::Serialize;
 
 fn project() -> ProjectId {
@@ -55,24 +55,7 @@ async fn end_outage(registry: &UnreliableRegistry, status: impl Fn() -> Projecti
 }
 
 fn function(name: &FunctionName, id: u128) -> FunctionRecord {
-    FunctionRecord {
-        id: FunctionId::from_u128(id),
-        project: project(),
-        name: name.clone(),
-        latest_version: 0,
-        aliases: Aliases::new(),
-        min_instances: 0,
-        live_kind: None,
-        canary: None,
-        vars: BTreeMap::new(),
-        stage_vars: BTreeMap::new(),
-        paused: false,
-        description: None,
-        labels: BTreeMap::new(),
-        egress: None,
-        created_at: SystemClock.now(),
-        updated_at: SystemClock.now(),
-    }
+    FunctionRecord::new(FunctionId::from_u128(id), project(), name.clone(), SystemClock.now())
 }
 
 #[tokio::test(start_paused = true)]

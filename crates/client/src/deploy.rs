@@ -16,7 +16,7 @@ use faas_proto::rest::{
 use faas_types::{DeploymentState, Span, limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Method};
+use reqwest::{Body, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
 
@@ -146,8 +146,18 @@ impl Client {
         files: &[LocalFile],
         options: DeployOptions,
     ) -> Result<DeploymentView, ClientError> {
+        self.read(self.deployment_request(function, manifest, files, options)?).await
+    }
+
+    fn deployment_request(
+        &self,
+        function: &str,
+        manifest: ManifestBody,
+        files: &[LocalFile],
+        options: DeployOptions,
+    ) -> Result<RequestBuilder, ClientError> {
         let request = self.request(Method::POST, &path(function, "/deployments")?)?;
-        self.read(request.json(&deploy_request(manifest, files, options))).await
+        Ok(request.json(&deploy_request(manifest, files, options)))
     }
 
     /// The same, and waits for the end with one request; follows the deployment where that takes long.
@@ -161,9 +171,9 @@ impl Client {
         files: &[LocalFile],
         options: DeployOptions,
     ) -> Result<DeploymentView, ClientError> {
-        let request = self.request(Method::POST, &path(function, "/deployments")?)?;
+        let request = self.deployment_request(function, manifest, files, options)?;
         let request = request.timeout(WAIT + WAIT_SLACK).header("prefer", format!("wait={}", WAIT.as_secs()));
-        let deployment: DeploymentView = self.read(request.json(&deploy_request(manifest, files, options))).await?;
+        let deployment: DeploymentView = self.read(request).await?;
         if deployment.state == DeploymentState::Succeeded {
             return Ok(deployment);
         }

@@ -105,7 +105,7 @@ reasons! {
     UnknownParameter = "unknown_parameter", BadRequest, "the parameters of each path are described at /openapi.json";
     /// A parameter of the query or a part of the path has a value that it does not take.
     InvalidParameter = "invalid_parameter", BadRequest, "the parameters of each path are described at /openapi.json";
-    /// The cursor is of another list or of other filters, or is none.
+    /// The server did not make the cursor, or made it for another list or other filters.
     InvalidCursor = "invalid_cursor", BadRequest, "begin again without a cursor; the filters stay the same through all pages";
     /// A header has a value that it does not take.
     InvalidHeader = "invalid_header", BadRequest;

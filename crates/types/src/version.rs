@@ -115,6 +115,29 @@ pub struct FunctionRecord {
 // === impl FunctionRecord ===
 
 impl FunctionRecord {
+    /// A function without a version.
+    #[must_use]
+    pub fn new(id: FunctionId, project: ProjectId, name: FunctionName, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            project,
+            name,
+            latest_version: 0,
+            aliases: Aliases::new(),
+            min_instances: 0,
+            live_kind: None,
+            canary: None,
+            vars: BTreeMap::new(),
+            stage_vars: BTreeMap::new(),
+            paused: false,
+            description: None,
+            labels: BTreeMap::new(),
+            egress: None,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
     /// Refuses a description or labels that are too long or too many.
     ///
     /// # Errors

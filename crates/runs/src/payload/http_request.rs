@@ -31,7 +31,7 @@ impl HttpRequest {
         self.headers.push((ATTEMPT.to_owned(), number.to_string()));
     }
 
-    /// The headers by which its sender proves to the function who it is, hashed; `None` where there are none.
+    /// A hash of the headers by which its sender proves to the function who it is; `None` for a request without such headers.
     pub(super) fn proof(&self) -> Option<Digest> {
         let mut hasher = blake3::Hasher::new();
         let mut is_proven = false;
