@@ -39,7 +39,7 @@ CREATE INDEX runs_function ON runs (project, function, id, version, state, trigg
 CREATE INDEX runs_notable ON runs (project, id, function, version, state, trigger, cold, code, duration)
     WHERE state <> 2 OR cold = 1;
 
--- What each project's runs take, for the bound on it. Inserts are added up by whoever makes them, a batch at a time.
+-- What each project's runs take, for the bound on it. The writer of a batch adds its inserts up.
 CREATE TABLE run_usage (
     project BLOB PRIMARY KEY,
     bytes   INTEGER NOT NULL
